@@ -169,6 +169,24 @@ char *sonde_strdup(const char *text)
     return copy;
 }
 
+size_t sonde_str_sequence(const char *text, size_t n)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    if (n == 0)
+        return 0;
+    unsigned char c = bytes[0];
+    size_t length = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+    if (length > n)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        unsigned char low = i > 1 ? 0x80 : c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+        unsigned char high = i > 1 ? 0xbf : c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+        if (bytes[i] < low || bytes[i] > high)
+            return 0;
+    }
+    return length;
+}
+
 /* Only words are compared: longer strings are at the cap by definition. */
 #define DISTANCE_LENGTH_MAX 128
 

@@ -293,29 +293,13 @@ static void new_line(struct sonde_json_writer *w)
         sonde_buf_putc(w->out, ' ');
 }
 
-/* Length of the valid UTF-8 sequence at text[0..n); 0 where there is none. */
-static size_t valid_sequence(const unsigned char *text, size_t n)
-{
-    unsigned char c = text[0];
-    size_t length = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-    if (length > n)
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        unsigned char low = i > 1 ? 0x80 : c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-        unsigned char high = i > 1 ? 0xbf : c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-        if (text[i] < low || text[i] > high)
-            return 0;
-    }
-    return length;
-}
-
 static void put_text(struct sonde_buf *out, const char *value, size_t n)
 {
     const unsigned char *text = (const unsigned char *)value;
     sonde_buf_putc(out, '"');
     for (size_t i = 0; i < n;) {
         unsigned char c = text[i];
-        size_t length = valid_sequence(text + i, n - i);
+        size_t length = sonde_str_sequence(value + i, n - i);
         if (length == 0)
             sonde_buf_puts(out, "\xef\xbf\xbd");
         else if (c == '"' || c == '\\')
