@@ -20,10 +20,10 @@ enum sonde_dtype {
     SONDE_DTYPE_BOOL,
 };
 
-size_t sonde_dtype_size(enum sonde_dtype dtype);      /* bytes an element; 0 for NONE */
-const char *sonde_dtype_name(enum sonde_dtype dtype); /* "f32", "bf16", ... */
+size_t sonde_dtype_size(enum sonde_dtype dtype);          /* bytes an element; 0 for NONE */
+const char *sonde_dtype_name(enum sonde_dtype dtype);     /* "f32", "bf16", ... */
 enum sonde_dtype sonde_dtype_from_name(const char *name); /* NONE where unknown; case ignored */
-bool sonde_dtype_is_weight(enum sonde_dtype dtype);   /* F32, F16, BF16 */
+bool sonde_dtype_is_weight(enum sonde_dtype dtype);       /* F32, F16, BF16 */
 
 /* IEEE 754 binary16 and bfloat16. Narrowing rounds to nearest even; NaN stays NaN (quiet, sign
  * kept); overflow gives infinity; subnormals are exact. */

@@ -11,13 +11,13 @@
 
 /* Once a process before any product; idempotent, thread-safe. */
 void sonde_gemm_prepare(void);
-/* Name, version, options and kernel of the BLAS in use, e.g. "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH
- * NO_AFFINITY SkylakeX MAX_THREADS=64". The text belongs to the library. */
+/* Name, version, options and kernel of the BLAS in use, e.g. "OpenBLAS 0.3.21 NO_LAPACKE
+ * DYNAMIC_ARCH NO_AFFINITY SkylakeX MAX_THREADS=64". The text belongs to the library. */
 const char *sonde_gemm_library(void);
 
-/* C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C, row-major, leading dimensions in elements.
- * m, n or k of 0 is allowed (k = 0 scales C by beta). beta = 0 never reads C. A single row (m = 1) is
- * a matrix-vector product. Sizes and leading dimensions must fit int32. */
+/* C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C, row-major, leading dimensions in
+ * elements. m, n or k of 0 is allowed (k = 0 scales C by beta). beta = 0 never reads C. A single
+ * row (m = 1) is a matrix-vector product. Sizes and leading dimensions must fit int32. */
 void sonde_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
                  const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                  int64_t ldc);

@@ -5,8 +5,8 @@
  * E d_head, F d_mlp, V vocabulary. Tensors are contiguous unless said otherwise. Shapes are
  * validated once, where weights are bound: here they are asserted.
  *
- * Determinism: an op's result for given inputs has the same bits whatever ctx->pool is. Work is cut at fixed
- * row offsets; observing more (a pattern, a scale) never changes another value's bits.
+ * Determinism: an op's result for given inputs has the same bits whatever ctx->pool is. Work is cut
+ * at fixed row offsets; observing more (a pattern, a scale) never changes another value's bits.
  */
 #ifndef SONDE_CORE_TENSOR_OPS_H
 #define SONDE_CORE_TENSOR_OPS_H
@@ -24,8 +24,8 @@ struct sonde_op_context {
     struct sonde_arena *arena; /* scratch; an op gives back what it took. Exhaustion: see failed */
     struct sonde_tape *tape;   /* NULL: nothing is kept for a backward pass */
     struct sonde_pool *pool;   /* NULL: the calling thread alone */
-    bool failed;               /* set by an op whose scratch could not be had; results are then void. The forward
-                                  pass checks it once at the end */
+    bool failed; /* set by an op whose scratch could not be had; results are then void. The forward
+                    pass checks it once at the end */
 };
 
 /* y[T, out] = x[T, in] W^T + b. Half-precision W is widened block by block. b may be absent. */
@@ -67,28 +67,29 @@ struct sonde_rotary_table {
  * inv_freq[dims / 2]; both are multiplied by attention_factor (1 in plain rotary). */
 void sonde_rotary_fill(float *cos, float *sin, int64_t n_positions, int64_t dims,
                        const double *inv_freq, double attention_factor);
-/* y[T, H, E] = x rotated; row t stands at position first + t. y may be x. (Su et al. 2021, RoFormer) */
+/* y[T, H, E] = x rotated; row t stands at position first + t. y may be x. (Su et al. 2021,
+ * RoFormer) */
 void sonde_op_rotary(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x,
                      const struct sonde_rotary_table *table, int64_t first_position);
 
 struct sonde_attention_args {
-    float scale;             /* multiplies q.k */
-    bool causal;             /* query t (absolute first + t) sees keys <= first + t */
-    int64_t window;          /* > 0: and only the last `window` of these, itself included */
-    int64_t first;           /* absolute position of query 0 (key-value cache); keys start at 0 */
-    float softcap;           /* > 0: scores = cap * tanh(scores / cap), before the mask */
-    const float *alibi;      /* [H] slopes or NULL: + slope * key position */
+    float scale;        /* multiplies q.k */
+    bool causal;        /* query t (absolute first + t) sees keys <= first + t */
+    int64_t window;     /* > 0: and only the last `window` of these, itself included */
+    int64_t first;      /* absolute position of query 0 (key-value cache); keys start at 0 */
+    float softcap;      /* > 0: scores = cap * tanh(scores / cap), before the mask */
+    const float *alibi; /* [H] slopes or NULL: + slope * key position */
     struct sonde_tensor scores;  /* [H, T, S] out: -inf where masked; data NULL = not wanted */
     struct sonde_tensor pattern; /* [H, T, S] out: softmax of the scores; data NULL = not wanted */
-    /* Called for whole [H, T, S] values before they are used further, for edits; NULL = none. If one is given
-     * the matching tensor above must be wanted. */
+    /* Called for whole [H, T, S] values before they are used further, for edits; NULL = none. If
+     * one is given the matching tensor above must be wanted. */
     void (*edit_scores)(void *ctx, struct sonde_tensor scores);
     void (*edit_pattern)(void *ctx, struct sonde_tensor pattern);
     void *edit_ctx;
 };
-/* z[T, H, E] = softmax(scale q k^T + mask) v; q[T, H, E], k[S, G, E], v[S, G, E], G divides H (grouped
- * heads: query head h reads key/value head h / (H / G)). Softmax denominators in double. Where
- * nothing is wanted or edited no [H, T, S] array is formed (one head's rows at a time). */
+/* z[T, H, E] = softmax(scale q k^T + mask) v; q[T, H, E], k[S, G, E], v[S, G, E], G divides H
+ * (grouped heads: query head h reads key/value head h / (H / G)). Softmax denominators in double.
+ * Where nothing is wanted or edited no [H, T, S] array is formed (one head's rows at a time). */
 void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, struct sonde_tensor q,
                         struct sonde_tensor k, struct sonde_tensor v,
                         const struct sonde_attention_args *args);

@@ -25,8 +25,8 @@ struct sonde_tensor sonde_tensor_3d(float *data, int64_t n0, int64_t n1, int64_t
 int64_t sonde_tensor_elements(const struct sonde_tensor *t);
 bool sonde_tensor_is_contiguous(const struct sonde_tensor *t);
 
-/* A frozen weight as it lies in its (mapped) file: dtype F32, F16 or BF16, [rows, columns] or, for a
- * vector, rows = 1. Never owned. data must be aligned to the element. */
+/* A frozen weight as it lies in its (mapped) file: dtype F32, F16 or BF16, [rows, columns] or, for
+ * a vector, rows = 1. Never owned. data must be aligned to the element. */
 struct sonde_weight {
     const void *data;
     enum sonde_dtype dtype;

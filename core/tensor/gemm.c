@@ -1,0 +1,93 @@
+#include "core/tensor/gemm.h"
+
+#include <assert.h>
+
+#include <cblas.h>
+
+void sonde_gemm_prepare(void)
+{
+    if (openblas_get_num_threads() != 1) {
+        openblas_set_num_threads(1);
+    }
+}
+
+const char *sonde_gemm_library(void)
+{
+    return openblas_get_config();
+}
+
+static blasint blas_size(int64_t n)
+{
+    assert(n >= 0 && n <= INT32_MAX);
+    return (blasint)n;
+}
+
+/* A leading dimension must be positive even where nothing is read. */
+static blasint blas_stride(int64_t n)
+{
+    return blas_size(n < 1 ? 1 : n);
+}
+
+static CBLAS_TRANSPOSE blas_transpose(bool transpose)
+{
+    return transpose ? CblasTrans : CblasNoTrans;
+}
+
+void sonde_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
+                 const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                 int64_t ldc)
+{
+    if (m == 0 || n == 0) {
+        return;
+    }
+    if (k == 0 || (m == 1 && beta == 0.0f)) {
+        for (int64_t i = 0; i < m; i++) {
+            for (int64_t j = 0; j < n; j++) {
+                c[i * ldc + j] = beta == 0.0f ? 0.0f : beta * c[i * ldc + j];
+            }
+        }
+        if (k == 0) {
+            return;
+        }
+        beta = 1.0f; /* C is zero now: whether gemv reads it at beta = 0 does not matter */
+    }
+    if (m == 1) {
+        /* gemm would copy all of B into its own layout to use it once. */
+        cblas_sgemv(CblasRowMajor, blas_transpose(!transpose_b), blas_size(transpose_b ? n : k),
+                    blas_size(transpose_b ? k : n), alpha, b, blas_stride(ldb), a,
+                    transpose_a ? blas_stride(lda) : 1, beta, c, 1);
+        return;
+    }
+    cblas_sgemm(CblasRowMajor, blas_transpose(transpose_a), blas_transpose(transpose_b),
+                blas_size(m), blas_size(n), blas_size(k), alpha, a, blas_stride(lda), b,
+                blas_stride(ldb), beta, c, blas_stride(ldc));
+}
+
+void sonde_dgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha,
+                 const double *a, int64_t lda, const double *b, int64_t ldb, double beta, double *c,
+                 int64_t ldc)
+{
+    if (m == 0 || n == 0) {
+        return;
+    }
+    if (k == 0 || (m == 1 && beta == 0.0)) {
+        for (int64_t i = 0; i < m; i++) {
+            for (int64_t j = 0; j < n; j++) {
+                c[i * ldc + j] = beta == 0.0 ? 0.0 : beta * c[i * ldc + j];
+            }
+        }
+        if (k == 0) {
+            return;
+        }
+        beta = 1.0;
+    }
+    if (m == 1) {
+        cblas_dgemv(CblasRowMajor, blas_transpose(!transpose_b), blas_size(transpose_b ? n : k),
+                    blas_size(transpose_b ? k : n), alpha, b, blas_stride(ldb), a,
+                    transpose_a ? blas_stride(lda) : 1, beta, c, 1);
+        return;
+    }
+    cblas_dgemm(CblasRowMajor, blas_transpose(transpose_a), blas_transpose(transpose_b),
+                blas_size(m), blas_size(n), blas_size(k), alpha, a, blas_stride(lda), b,
+                blas_stride(ldb), beta, c, blas_stride(ldc));
+}

@@ -1,0 +1,320 @@
+/*
+ * Attention. A task is one head and QUERY_BLOCK query rows: scores by one product with the keys
+ * that any of its rows sees, softmax of each row over the keys that it sees, and the mix of the
+ * values by one product more. Blocks and products are the same whether the [H, T, S] arrays are
+ * wanted or not; only the place of the block differs (the array, or scratch).
+ *
+ * Without edits a task runs through all three stages. With edits each stage runs for all heads, so
+ * that the edit sees the whole array.
+ */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/tensor/gemm.h"
+#include "core/tensor/op_common.h"
+#include "core/tensor/op_softmax.h"
+#include "core/tensor/vector.h"
+
+enum { QUERY_BLOCK = 64 };
+
+struct attention {
+    const struct sonde_attention_args *args;
+    struct sonde_tensor q, k, v, z; /* [T, H, E], [S, G, E], [S, G, E], [T, H, E] */
+    int64_t n_blocks;               /* query blocks of a head */
+    int64_t group;                  /* query heads that share a key/value head */
+    float *scratch;                 /* [threads, QUERY_BLOCK, S] or NULL: the pattern is wanted */
+    float *clean;                   /* [S, G, E]: v with the broken rows zeroed, or NULL: none is */
+    bool *broken;                   /* [S, G]: the row of v holds a NaN or infinity */
+    bool score_stage, softmax_stage, mix_stage; /* what a task does */
+};
+
+/* Query rows [first, last) of one head, and the keys [low, high) that any of them sees. */
+struct block {
+    int64_t head, first, last, low, high;
+    float *pattern; /* [QUERY_BLOCK, S], row stride S */
+    float *scores;  /* the same block of the wanted scores, or where the pattern will be */
+};
+
+static int64_t visible_end(const struct attention *a, int64_t t)
+{
+    return a->args->causal ? a->args->first + t + 1 : a->k.dim[0];
+}
+
+static int64_t visible_begin(const struct attention *a, int64_t t)
+{
+    const int64_t window = a->args->window;
+    return window > 0 ? sonde_max_i64(0, visible_end(a, t) - window) : 0;
+}
+
+static struct block block_of(const struct attention *a, int64_t i, int worker)
+{
+    const int64_t n_queries = a->q.dim[0], n_keys = a->k.dim[0];
+    struct block b = { .head = i / a->n_blocks, .first = i % a->n_blocks * QUERY_BLOCK };
+    b.last = sonde_min_i64(b.first + QUERY_BLOCK, n_queries);
+    b.low = visible_begin(a, b.first);
+    b.high = visible_end(a, b.last - 1);
+    const int64_t offset = (b.head * n_queries + b.first) * n_keys;
+    b.pattern = a->args->pattern.data ? a->args->pattern.data + offset
+                                      : a->scratch + worker * QUERY_BLOCK * n_keys;
+    b.scores = a->args->scores.data ? a->args->scores.data + offset : b.pattern;
+    return b;
+}
+
+static void fill(float *row, int64_t first, int64_t last, float value)
+{
+    for (int64_t s = first; s < last; s++) {
+        row[s] = value;
+    }
+}
+
+/* Softcap and position bias of the keys [low, high) of one row. */
+static void adjust_scores(const struct attention *a, int64_t head, float *row, int64_t low,
+                          int64_t high)
+{
+    const float cap = a->args->softcap;
+    for (int64_t s = low; s < high && cap > 0.0f; s++) {
+        row[s] = cap * tanhf(row[s] / cap);
+    }
+    for (int64_t s = low; s < high && a->args->alibi; s++) {
+        row[s] += a->args->alibi[head] * (float)s;
+    }
+}
+
+static void score_block(const struct attention *a, const struct block *b)
+{
+    const int64_t n_keys = a->k.dim[0];
+    const float *q = a->q.data + b->first * a->q.stride[0] + b->head * a->q.stride[1];
+    const float *k = a->k.data + b->low * a->k.stride[0] + b->head / a->group * a->k.stride[1];
+    sonde_sgemm(false, true, b->last - b->first, b->high - b->low, a->q.dim[2], a->args->scale, q,
+                a->q.stride[0], k, a->k.stride[0], 0.0f, b->scores + b->low, n_keys);
+    for (int64_t t = b->first; t < b->last; t++) {
+        float *row = b->scores + (t - b->first) * n_keys;
+        adjust_scores(a, b->head, row, visible_begin(a, t), visible_end(a, t));
+        if (a->args->scores.data) {
+            fill(row, 0, visible_begin(a, t), -INFINITY);
+            fill(row, visible_end(a, t), n_keys, -INFINITY);
+        }
+    }
+}
+
+/* An edit may have unmasked keys: these count too. */
+static void widen_to_unmasked(const float *row, int64_t n_keys, int64_t *low, int64_t *high)
+{
+    for (int64_t s = 0; s < *low; s++) {
+        if (row[s] != -INFINITY) {
+            *low = s;
+        }
+    }
+    for (int64_t s = n_keys; s > *high; s--) {
+        if (row[s - 1] != -INFINITY) {
+            *high = s;
+        }
+    }
+}
+
+static void softmax_block(const struct attention *a, const struct block *b)
+{
+    const int64_t n_keys = a->k.dim[0];
+    for (int64_t t = b->first; t < b->last; t++) {
+        const float *scores = b->scores + (t - b->first) * n_keys;
+        float *pattern = b->pattern + (t - b->first) * n_keys;
+        int64_t low = visible_begin(a, t), high = visible_end(a, t);
+        if (a->args->edit_scores) {
+            widen_to_unmasked(scores, n_keys, &low, &high);
+        }
+        sonde_softmax_row(pattern + low, scores + low, high - low);
+        const bool whole_row = a->args->pattern.data != NULL;
+        fill(pattern, whole_row ? 0 : b->low, low, 0.0f);
+        fill(pattern, high, whole_row ? n_keys : b->high, 0.0f);
+    }
+}
+
+static bool is_visible(const struct attention *a, int64_t t, int64_t s)
+{
+    return s >= visible_begin(a, t) && s < visible_end(a, t);
+}
+
+/* Adds the rows of v that hold NaN or infinity to those queries that see them. */
+static void mix_broken(const struct attention *a, const struct block *b)
+{
+    const int64_t n_keys = a->k.dim[0], kv_head = b->head / a->group;
+    for (int64_t s = 0; s < n_keys; s++) {
+        if (!a->broken[s * a->v.dim[1] + kv_head]) {
+            continue;
+        }
+        const float *v = a->v.data + s * a->v.stride[0] + kv_head * a->v.stride[1];
+        for (int64_t t = b->first; t < b->last; t++) {
+            const bool visible = is_visible(a, t, s);
+            const float weight = visible || a->args->edit_pattern || a->args->edit_scores
+                                     ? b->pattern[(t - b->first) * n_keys + s]
+                                     : 0.0f;
+            float *z = a->z.data + t * a->z.stride[0] + b->head * a->z.stride[1];
+            for (int64_t e = 0; e < a->z.dim[2] && (visible || weight != 0.0f); e++) {
+                z[e] += weight * v[e];
+            }
+        }
+    }
+}
+
+/* z += pattern[:, low..high) v[low..high), or z = where `first` is set. */
+static void mix_keys(const struct attention *a, const struct block *b, int64_t low, int64_t high,
+                     bool first)
+{
+    const int64_t kv_head = b->head / a->group, d_head = a->z.dim[2];
+    const int64_t v_stride = a->clean ? a->v.dim[1] * d_head : a->v.stride[0];
+    const float *v = a->clean ? a->clean + kv_head * d_head : a->v.data + kv_head * a->v.stride[1];
+    float *z = a->z.data + b->first * a->z.stride[0] + b->head * a->z.stride[1];
+    sonde_sgemm(false, false, b->last - b->first, d_head, high - low, 1.0f, b->pattern + low,
+                a->k.dim[0], v + low * v_stride, v_stride, first ? 0.0f : 1.0f, z, a->z.stride[0]);
+}
+
+static bool any_weight(const struct block *b, int64_t n_keys, int64_t low, int64_t high)
+{
+    for (int64_t t = 0; t < b->last - b->first; t++) {
+        for (int64_t s = low; s < high; s++) {
+            if (b->pattern[t * n_keys + s] != 0.0f) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void mix_block(const struct attention *a, const struct block *b)
+{
+    const int64_t n_keys = a->k.dim[0];
+    mix_keys(a, b, b->low, b->high, true);
+    if (a->args->edit_scores || a->args->edit_pattern) {
+        /* Apart, so that an edit that changes nothing changes no bit. */
+        if (any_weight(b, n_keys, 0, b->low)) {
+            mix_keys(a, b, 0, b->low, false);
+        }
+        if (any_weight(b, n_keys, b->high, n_keys)) {
+            mix_keys(a, b, b->high, n_keys, false);
+        }
+    }
+    if (a->clean) {
+        mix_broken(a, b);
+    }
+}
+
+static void attention_task(void *arg, int64_t i, int worker)
+{
+    const struct attention *a = arg;
+    const struct block b = block_of(a, i, worker);
+    if (a->score_stage) {
+        score_block(a, &b);
+    }
+    if (a->softmax_stage) {
+        softmax_block(a, &b);
+    }
+    if (a->mix_stage) {
+        mix_block(a, &b);
+    }
+}
+
+static void run_stages(struct sonde_op_context *ctx, struct attention *a, bool score, bool softmax,
+                       bool mix)
+{
+    a->score_stage = score;
+    a->softmax_stage = softmax;
+    a->mix_stage = mix;
+    sonde_pool_run(ctx->pool, a->q.dim[1] * a->n_blocks, attention_task, a);
+}
+
+/*
+ * A masked weight is exactly 0, but 0 * NaN is NaN: a broken row of v would reach queries of its
+ * block that do not see it. Such rows are zeroed in a copy (0 * 0 and 0 * v are the same bits) and
+ * added afterwards where they are seen. A single query sees every key that its product reads.
+ */
+static void set_broken_values_apart(struct sonde_op_context *ctx, struct attention *a)
+{
+    const int64_t n_keys = a->v.dim[0], n_heads = a->v.dim[1], d_head = a->v.dim[2];
+    bool any = false;
+    for (int64_t s = 0; s < n_keys && !any && a->q.dim[0] > 1; s++) {
+        for (int64_t g = 0; g < n_heads && !any; g++) {
+            any = !sonde_vector_is_finite(a->v.data + s * a->v.stride[0] + g * a->v.stride[1],
+                                          d_head);
+        }
+    }
+    if (!any) {
+        return;
+    }
+    a->clean = sonde_op_scratch(ctx, n_keys * n_heads * d_head);
+    a->broken = sonde_arena_alloc(ctx->arena, n_keys * n_heads, sizeof(bool));
+    if (!a->clean || !a->broken) {
+        ctx->failed = true;
+        return;
+    }
+    for (int64_t s = 0; s < n_keys; s++) {
+        for (int64_t g = 0; g < n_heads; g++) {
+            const float *v = a->v.data + s * a->v.stride[0] + g * a->v.stride[1];
+            float *clean = a->clean + (s * n_heads + g) * d_head;
+            a->broken[s * n_heads + g] = !sonde_vector_is_finite(v, d_head);
+            if (a->broken[s * n_heads + g]) {
+                memset(clean, 0, (size_t)d_head * sizeof(float));
+            } else {
+                memcpy(clean, v, (size_t)d_head * sizeof(float));
+            }
+        }
+    }
+}
+
+static void assert_shapes(const struct attention *a)
+{
+    assert(a->q.rank == 3 && a->k.rank == 3 && a->v.rank == 3 && a->z.rank == 3);
+    assert(a->q.stride[2] == 1 && a->k.stride[2] == 1 && a->v.stride[2] == 1 &&
+           a->z.stride[2] == 1);
+    assert(a->q.dim[0] == a->z.dim[0] && a->q.dim[1] == a->z.dim[1]);
+    assert(a->q.dim[2] == a->k.dim[2] && a->v.dim[2] == a->z.dim[2]);
+    assert(a->k.dim[0] == a->v.dim[0] && a->k.dim[1] == a->v.dim[1]);
+    assert(a->q.dim[1] % a->k.dim[1] == 0);
+    assert(!a->args->causal || a->args->first + a->q.dim[0] <= a->k.dim[0]);
+    assert(a->args->causal || a->args->window <= 0);
+    assert(!a->args->scores.data || sonde_tensor_is_contiguous(&a->args->scores));
+    assert(!a->args->pattern.data || sonde_tensor_is_contiguous(&a->args->pattern));
+    assert(!a->args->edit_scores || a->args->scores.data);
+    assert(!a->args->edit_pattern || a->args->pattern.data);
+    (void)a;
+}
+
+void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, struct sonde_tensor q,
+                        struct sonde_tensor k, struct sonde_tensor v,
+                        const struct sonde_attention_args *args)
+{
+    struct attention a = { .args = args, .q = q, .k = k, .v = v, .z = z };
+    assert_shapes(&a);
+    if (!sonde_op_ready(ctx) || q.dim[0] == 0 || q.dim[1] == 0) {
+        return;
+    }
+    const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
+    a.n_blocks = (q.dim[0] + QUERY_BLOCK - 1) / QUERY_BLOCK;
+    a.group = q.dim[1] / k.dim[1];
+    /* The edited stages hand a head's pattern from one pool run to the next. */
+    struct sonde_attention_args staged = *args;
+    const bool edited = args->edit_scores || args->edit_pattern;
+    if (edited && !args->pattern.data) {
+        float *pattern = sonde_op_scratch(ctx, q.dim[1] * q.dim[0] * k.dim[0]);
+        staged.pattern = sonde_tensor_3d(pattern, q.dim[1], q.dim[0], k.dim[0]);
+        a.args = &staged;
+    } else if (!args->pattern.data) {
+        const int64_t n_rows = sonde_pool_threads(ctx->pool) * (int64_t)QUERY_BLOCK;
+        a.scratch = sonde_op_scratch(ctx, n_rows * k.dim[0]);
+    }
+    set_broken_values_apart(ctx, &a);
+    if (!ctx->failed && edited) {
+        run_stages(ctx, &a, true, false, false);
+        if (args->edit_scores) {
+            args->edit_scores(args->edit_ctx, args->scores);
+        }
+        run_stages(ctx, &a, false, true, false);
+        if (args->edit_pattern) {
+            args->edit_pattern(args->edit_ctx, args->pattern);
+        }
+        run_stages(ctx, &a, false, false, true);
+    } else if (!ctx->failed) {
+        run_stages(ctx, &a, true, true, true);
+    }
+    sonde_arena_rewind(ctx->arena, mark);
+}

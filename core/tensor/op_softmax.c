@@ -1,0 +1,83 @@
+#include "core/tensor/op_softmax.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "core/tensor/op_common.h"
+#include "core/tensor/vector.h"
+
+/* The largest value as the shift of exp; 0 where there is none, so that -inf - shift is not NaN. */
+static float row_shift(const float *x, int64_t n)
+{
+    const float max = sonde_vector_max(x, n);
+    return max == -INFINITY ? 0.0f : max;
+}
+
+void sonde_softmax_row(float *y, const float *x, int64_t n)
+{
+    sonde_vector_exp(y, x, row_shift(x, n), n);
+    const double sum = sonde_vector_sum(y, n);
+    const double factor = sum == 0.0 ? 0.0 : 1.0 / sum;
+    sonde_vector_normalize(y, y, 0.0, factor, n);
+}
+
+struct rows {
+    struct sonde_tensor x, y; /* [T, V] */
+};
+
+static void softmax_rows(void *arg, int64_t first, int64_t last)
+{
+    const struct rows *r = arg;
+    for (int64_t t = first; t < last; t++) {
+        sonde_softmax_row(r->y.data + t * r->y.stride[0], r->x.data + t * r->x.stride[0],
+                          r->x.dim[1]);
+    }
+}
+
+/* log sum exp needs the exponentials only to sum them: they pass through a small buffer whose size
+ * fixes the order of the sum. */
+static void log_softmax_row(float *y, const float *x, int64_t n)
+{
+    float buffer[1024];
+    const int64_t size = (int64_t)(sizeof(buffer) / sizeof(buffer[0]));
+    const float shift = row_shift(x, n);
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i += size) {
+        const int64_t part = sonde_min_i64(size, n - i);
+        sonde_vector_exp(buffer, x + i, shift, part);
+        sum += sonde_vector_sum(buffer, part);
+    }
+    sonde_vector_normalize(y, x, (double)shift + log(sum), 1.0, n);
+}
+
+static void log_softmax_rows(void *arg, int64_t first, int64_t last)
+{
+    const struct rows *r = arg;
+    for (int64_t t = first; t < last; t++) {
+        log_softmax_row(r->y.data + t * r->y.stride[0], r->x.data + t * r->x.stride[0],
+                        r->x.dim[1]);
+    }
+}
+
+static void run_rows(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x,
+                     void (*run)(void *arg, int64_t first, int64_t last))
+{
+    if (!sonde_op_ready(ctx)) {
+        return;
+    }
+    assert(x.rank == 2 && y.rank == 2 && x.dim[0] == y.dim[0] && x.dim[1] == y.dim[1]);
+    assert(x.stride[1] == 1 && y.stride[1] == 1);
+    struct rows rows = { .x = x, .y = y };
+    sonde_op_split_rows(ctx, x.dim[0], x.dim[1], run, &rows);
+}
+
+void sonde_op_softmax(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x)
+{
+    run_rows(ctx, y, x, softmax_rows);
+}
+
+void sonde_op_log_softmax(struct sonde_op_context *ctx, struct sonde_tensor y,
+                          struct sonde_tensor x)
+{
+    run_rows(ctx, y, x, log_softmax_rows);
+}
