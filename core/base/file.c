@@ -409,7 +409,7 @@ enum sonde_status sonde_path_make_directory(const char *path, struct sonde_error
     char *copy = sonde_strdup(path);
     if (!copy)
         return sonde_error_memory(error, path);
-    int code = 0;
+    int code = copy[0] ? 0 : ENOENT;
     for (char *end = copy + 1; !code && end[-1]; end++) {
         if (*end && *end != '/')
             continue;
