@@ -35,6 +35,7 @@ static void copy_clean(char out[SONDE_ERROR_TEXT_MAX], const char *from, size_t 
 }
 
 /* Formats into text; returns the length there and sets *cut where more did not fit. */
+SONDE_PRINTF(2, 0)
 static size_t format_message(char text[SONDE_ERROR_TEXT_MAX], const char *format, va_list args,
                              bool *cut)
 {
