@@ -24,13 +24,13 @@ static void activate(float *y, const float *x, enum sonde_activation kind, int64
         break;
     case SONDE_ACTIVATION_GELU_TANH:
         /* (1 + tanh u) / 2 = 1 / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) */
-        sonde_vector_cubic_gate(y, x, 1.5957691216057308f, 0.07135481282687983f, n);
+        sonde_vector_kernels()->cubic_gate(y, x, 1.5957691216057308f, 0.07135481282687983f, n);
         break;
     case SONDE_ACTIVATION_SILU:
-        sonde_vector_sigmoid_gate(y, x, 1.0f, n);
+        sonde_vector_kernels()->sigmoid_gate(y, x, 1.0f, n);
         break;
     case SONDE_ACTIVATION_QUICK_GELU:
-        sonde_vector_sigmoid_gate(y, x, 1.702f, n);
+        sonde_vector_kernels()->sigmoid_gate(y, x, 1.702f, n);
         break;
     case SONDE_ACTIVATION_RELU:
         for (int64_t i = 0; i < n; i++) {

@@ -234,8 +234,8 @@ static void set_broken_values_apart(struct sonde_op_context *ctx, struct attenti
     bool any = false;
     for (int64_t s = 0; s < n_keys && !any && a->q.dim[0] > 1; s++) {
         for (int64_t g = 0; g < n_heads && !any; g++) {
-            any = !sonde_vector_is_finite(a->v.data + s * a->v.stride[0] + g * a->v.stride[1],
-                                          d_head);
+            any = !sonde_vector_kernels()->is_finite(
+                a->v.data + s * a->v.stride[0] + g * a->v.stride[1], d_head);
         }
     }
     if (!any) {
@@ -251,7 +251,7 @@ static void set_broken_values_apart(struct sonde_op_context *ctx, struct attenti
         for (int64_t g = 0; g < n_heads; g++) {
             const float *v = a->v.data + s * a->v.stride[0] + g * a->v.stride[1];
             float *clean = a->clean + (s * n_heads + g) * d_head;
-            a->broken[s * n_heads + g] = !sonde_vector_is_finite(v, d_head);
+            a->broken[s * n_heads + g] = !sonde_vector_kernels()->is_finite(v, d_head);
             if (a->broken[s * n_heads + g]) {
                 memset(clean, 0, (size_t)d_head * sizeof(float));
             } else {

@@ -9,16 +9,16 @@
 /* The largest value as the shift of exp; 0 where there is none, so that -inf - shift is not NaN. */
 static float row_shift(const float *x, int64_t n)
 {
-    const float max = sonde_vector_max(x, n);
+    const float max = sonde_vector_kernels()->max(x, n);
     return max == -INFINITY ? 0.0f : max;
 }
 
 void sonde_softmax_row(float *y, const float *x, int64_t n)
 {
-    sonde_vector_exp(y, x, row_shift(x, n), n);
-    const double sum = sonde_vector_sum(y, n);
+    sonde_vector_kernels()->exp(y, x, row_shift(x, n), n);
+    const double sum = sonde_vector_kernels()->sum(y, n);
     const double factor = sum == 0.0 ? 0.0 : 1.0 / sum;
-    sonde_vector_normalize(y, y, 0.0, factor, n);
+    sonde_vector_kernels()->normalize(y, y, 0.0, factor, n);
 }
 
 struct rows {
@@ -44,10 +44,10 @@ static void log_softmax_row(float *y, const float *x, int64_t n)
     double sum = 0.0;
     for (int64_t i = 0; i < n; i += size) {
         const int64_t part = sonde_min_i64(size, n - i);
-        sonde_vector_exp(buffer, x + i, shift, part);
-        sum += sonde_vector_sum(buffer, part);
+        sonde_vector_kernels()->exp(buffer, x + i, shift, part);
+        sum += sonde_vector_kernels()->sum(buffer, part);
     }
-    sonde_vector_normalize(y, x, (double)shift + log(sum), 1.0, n);
+    sonde_vector_kernels()->normalize(y, x, (double)shift + log(sum), 1.0, n);
 }
 
 static void log_softmax_rows(void *arg, int64_t first, int64_t last)

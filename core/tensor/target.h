@@ -11,7 +11,7 @@ enum sonde_target {
     SONDE_TARGET_AVX2,
     SONDE_TARGET_AVX512,
 };
-#define SONDE_TARGET_COUNT 3
+#define SONDE_TARGET_COUNT 3 /* each target includes those before it */
 
 #define SONDE_TARGET_BODY static inline __attribute__((always_inline))
 

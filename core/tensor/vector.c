@@ -164,17 +164,6 @@ SONDE_TARGET_BODY bool is_finite_body(const float *x, int64_t n)
     return largest < 0x7f800000u;
 }
 
-struct kernels {
-    void (*exp)(float *, const float *, float, int64_t);
-    float (*max)(const float *, int64_t);
-    double (*sum)(const float *, int64_t);
-    double (*sum_squares)(const float *, double, int64_t);
-    void (*normalize)(float *, const float *, double, double, int64_t);
-    void (*sigmoid_gate)(float *, const float *, float, int64_t);
-    void (*cubic_gate)(float *, const float *, float, float, int64_t);
-    bool (*is_finite)(const float *, int64_t);
-};
-
 /* The functions of one target and the table that lists them. */
 #define DEFINE_KERNELS(suffix, attribute)                                                          \
     attribute static void exp_##suffix(float *y, const float *x, float shift, int64_t n)           \
@@ -211,7 +200,7 @@ struct kernels {
     {                                                                                              \
         return is_finite_body(x, n);                                                               \
     }                                                                                              \
-    static const struct kernels kernels_##suffix = {                                               \
+    static const struct sonde_vector_kernels kernels_##suffix = {                                  \
         exp_##suffix,       max_##suffix,          sum_##suffix,        sum_squares_##suffix,      \
         normalize_##suffix, sigmoid_gate_##suffix, cubic_gate_##suffix, is_finite_##suffix,        \
     };
@@ -220,52 +209,17 @@ DEFINE_KERNELS(base, )
 DEFINE_KERNELS(avx2, SONDE_TARGET_FOR_AVX2)
 DEFINE_KERNELS(avx512, SONDE_TARGET_FOR_AVX512)
 
-static const struct kernels *kernels(void)
+const struct sonde_vector_kernels *sonde_vector_kernels_of(enum sonde_target target)
 {
-    static const struct kernels *const tables[SONDE_TARGET_COUNT] = {
+    static const struct sonde_vector_kernels *const tables[SONDE_TARGET_COUNT] = {
         [SONDE_TARGET_BASE] = &kernels_base,
         [SONDE_TARGET_AVX2] = &kernels_avx2,
         [SONDE_TARGET_AVX512] = &kernels_avx512,
     };
-    return tables[sonde_target_here()];
+    return target <= sonde_target_here() ? tables[target] : NULL;
 }
 
-void sonde_vector_exp(float *y, const float *x, float shift, int64_t n)
+const struct sonde_vector_kernels *sonde_vector_kernels(void)
 {
-    kernels()->exp(y, x, shift, n);
-}
-
-float sonde_vector_max(const float *x, int64_t n)
-{
-    return kernels()->max(x, n);
-}
-
-double sonde_vector_sum(const float *x, int64_t n)
-{
-    return kernels()->sum(x, n);
-}
-
-double sonde_vector_sum_squares(const float *x, double mean, int64_t n)
-{
-    return kernels()->sum_squares(x, mean, n);
-}
-
-void sonde_vector_normalize(float *y, const float *x, double mean, double factor, int64_t n)
-{
-    kernels()->normalize(y, x, mean, factor, n);
-}
-
-void sonde_vector_sigmoid_gate(float *y, const float *x, float a, int64_t n)
-{
-    kernels()->sigmoid_gate(y, x, a, n);
-}
-
-void sonde_vector_cubic_gate(float *y, const float *x, float a, float c, int64_t n)
-{
-    kernels()->cubic_gate(y, x, a, c, n);
-}
-
-bool sonde_vector_is_finite(const float *x, int64_t n)
-{
-    return kernels()->is_finite(x, n);
+    return sonde_vector_kernels_of(sonde_target_here());
 }

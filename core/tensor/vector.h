@@ -9,20 +9,29 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* y = exp(x - shift), the difference rounded to float. The exponential is within 2 units in the
- * last place, exactly 0 below -104, infinite above 88.73; NaN stays NaN. */
-void sonde_vector_exp(float *y, const float *x, float shift, int64_t n);
-/* The largest value, NaN skipped; -infinity where there is none. */
-float sonde_vector_max(const float *x, int64_t n);
-/* Sum, and sum of (x - mean)^2, in double. */
-double sonde_vector_sum(const float *x, int64_t n);
-double sonde_vector_sum_squares(const float *x, double mean, int64_t n);
-/* y = (x - mean) * factor, computed in double and rounded once. */
-void sonde_vector_normalize(float *y, const float *x, double mean, double factor, int64_t n);
-/* y = x / (1 + exp(-a x)), and y = x / (1 + exp(-x (a + c x^2))). */
-void sonde_vector_sigmoid_gate(float *y, const float *x, float a, int64_t n);
-void sonde_vector_cubic_gate(float *y, const float *x, float a, float c, int64_t n);
-/* No value is NaN or infinite. */
-bool sonde_vector_is_finite(const float *x, int64_t n);
+#include "core/tensor/target.h"
+
+struct sonde_vector_kernels {
+    /* y = exp(x - shift), the difference rounded to float. The exponential is within 2 units in the
+     * last place, exactly 0 below -104, infinite above 88.73; NaN stays NaN. */
+    void (*exp)(float *y, const float *x, float shift, int64_t n);
+    /* The largest value, NaN skipped; -infinity where there is none. */
+    float (*max)(const float *x, int64_t n);
+    /* Sum, and sum of (x - mean)^2, in double. */
+    double (*sum)(const float *x, int64_t n);
+    double (*sum_squares)(const float *x, double mean, int64_t n);
+    /* y = (x - mean) * factor, computed in double and rounded once. */
+    void (*normalize)(float *y, const float *x, double mean, double factor, int64_t n);
+    /* y = x / (1 + exp(-a x)), and y = x / (1 + exp(-x (a + c x^2))). */
+    void (*sigmoid_gate)(float *y, const float *x, float a, int64_t n);
+    void (*cubic_gate)(float *y, const float *x, float a, float c, int64_t n);
+    /* No value is NaN or infinite. */
+    bool (*is_finite)(const float *x, int64_t n);
+};
+
+/* The widest that this machine has. */
+const struct sonde_vector_kernels *sonde_vector_kernels(void);
+/* Those of one target, for tests; NULL where this machine lacks it. */
+const struct sonde_vector_kernels *sonde_vector_kernels_of(enum sonde_target target);
 
 #endif
