@@ -109,6 +109,13 @@ SONDE_MUST_USE enum sonde_status sonde_store_read_raw(struct sonde_source *sourc
                                                       int64_t first, int64_t n, void *out,
                                                       struct sonde_error *error);
 
+/* Byte spans [begin, end) of a sequence's tokens in its text, -1 where a token has none; begin, end:
+ * [n_tokens]. *text_begin: where the sequence's text begins within its item's whole text (windows). */
+SONDE_MUST_USE enum sonde_status sonde_store_read_spans(struct sonde_source *source,
+                                                        int64_t sequence, int64_t *begin,
+                                                        int64_t *end, int64_t *text_begin,
+                                                        struct sonde_error *error);
+
 /* Labels. values are per row of the run's space; class label sets intern their names. */
 struct sonde_label_writer; /* one transaction; end in commit or abandon, both free */
 SONDE_MUST_USE enum sonde_status sonde_store_label_begin(struct sonde_store *store, const char *run,
