@@ -41,8 +41,9 @@ static size_t format_message(char text[SONDE_ERROR_TEXT_MAX], const char *format
 {
     int length = sonde_format_text(text, SONDE_ERROR_TEXT_MAX, format, args);
     if (length < 0) {
-        strcpy(text, "a message that cannot be formatted");
-        length = (int)strlen(text);
+        static const char fallback[] = "a message that cannot be formatted";
+        memcpy(text, fallback, sizeof(fallback));
+        length = (int)strlen(fallback);
     }
     *cut = length >= SONDE_ERROR_TEXT_MAX;
     return *cut ? SONDE_ERROR_TEXT_MAX - 1 : (size_t)length;

@@ -28,13 +28,14 @@ static inline void check_close_at(double a, double b, double tolerance, const ch
 #define check_ok(call, error)                                                                      \
     do {                                                                                           \
         enum sonde_status check_status_ = (call);                                                  \
-        if (check_status_ != SONDE_STATUS_OK) {                                                           \
+        if (check_status_ != SONDE_STATUS_OK) {                                                    \
             fprintf(stderr, "# %s:%d: %s\n", __FILE__, __LINE__, (error)->text);                   \
             _fail(__FILE__, __LINE__);                                                             \
         }                                                                                          \
     } while (0)
 
-/* Path below ../shared in a buffer of the caller; skips the test (and says so) where it is absent. */
+/* Path below ../shared in a buffer of the caller; skips the test (and says so) where it is absent.
+ */
 #define check_shared(buffer, relative)                                                             \
     do {                                                                                           \
         const char *check_root_ = getenv("SONDE_SHARED");                                          \
