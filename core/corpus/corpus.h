@@ -6,6 +6,7 @@
 #define SONDE_CORE_CORPUS_CORPUS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/base/status.h"
