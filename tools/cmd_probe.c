@@ -1,0 +1,283 @@
+/* sonde probe: wires a probe to a model, a store or a text, and keeps the result in the store. */
+#include <stddef.h>
+
+#include "tools/cli.h"
+#include "tools/commands.h"
+#include "tools/input.h"
+#include "tools/probe_input.h"
+
+struct probe_options {
+    struct sonde_cli_texts plugin;
+    const char *run;
+    const char *model;
+    const char *directory;
+    int64_t mem;
+    bool no_store;
+    struct sonde_input_options input;
+};
+
+static const struct sonde_cli_option options[] = {
+    { "plugin", 0, SONDE_CLI_TEXTS, offsetof(struct probe_options, plugin), "FILE",
+      "load the probes of this shared object too (repeatable)", NULL, 0, 0 },
+    { "run", 0, SONDE_CLI_TEXT, offsetof(struct probe_options, run), "NAME",
+      "the run to read, where the store holds several", NULL, 0, 0 },
+    { "model", 0, SONDE_CLI_TEXT, offsetof(struct probe_options, model), "MODEL",
+      "the model, where it is not where the store says", NULL, 0, 0 },
+    { "output", 'o', SONDE_CLI_TEXT, offsetof(struct probe_options, directory), "DIR",
+      "write pictures, result.json and a CSV per table there", NULL, 0, 0 },
+    { "mem", 0, SONDE_CLI_BYTES, offsetof(struct probe_options, mem), "BYTES",
+      "memory budget (default 1G)", NULL, 1 << 20, INT64_MAX },
+    { "no-store", 0, SONDE_CLI_FLAG, offsetof(struct probe_options, no_store), NULL,
+      "do not keep the result in the store", NULL, 0, 0 },
+    SONDE_INPUT_OPTIONS(struct probe_options, input),
+    { 0 },
+};
+
+/* The words of the command line behind the probe's name: at most a model and a store. */
+struct places {
+    const char *model, *store;
+};
+
+static enum sonde_status find_places(const struct sonde_cli *cli, struct places *out,
+                                     struct sonde_error *error)
+{
+    const struct probe_options *given = cli->options;
+    *out = (struct places){ .model = given->model };
+    for (int64_t i = 1; i < cli->n_args; i++) {
+        bool is_store = sonde_probe_input_is_store(cli->arg[i]);
+        const char **place = is_store ? &out->store : &out->model;
+        if (*place)
+            return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "two %ss given: %s and %s",
+                                   is_store ? "store" : "model", *place, cli->arg[i]);
+        *place = cli->arg[i];
+    }
+    return SONDE_STATUS_OK;
+}
+
+/* The model that a run was recorded with, from where the store says it was; its weights must be the
+ * ones recorded. */
+static enum sonde_status open_recorded_model(struct sonde_probe_input *input,
+                                             struct sonde_error *error)
+{
+    struct sonde_store_runs runs = { 0 };
+    enum sonde_status status = sonde_store_list_runs(input->store, &runs, error);
+    if (status != SONDE_STATUS_OK)
+        return status;
+    const char *path = NULL;
+    for (int64_t i = 0; i < runs.n; i++) {
+        if (sonde_str_equal(runs.run[i].name, input->source->run_name))
+            path = runs.run[i].model_path;
+    }
+    struct sonde_model_options model_options = { .allow_missing_tokenizer = true };
+    if (!path || !*path)
+        status = sonde_error_set(error, SONDE_STATUS_NOT_FOUND,
+                                 "the store does not say where the model is: give --model");
+    else
+        status = sonde_model_open(&input->model, path, &model_options, error);
+    sonde_store_runs_finish(&runs);
+    if (status != SONDE_STATUS_OK)
+        sonde_error_prepend(error, "the model of run '%s'", input->source->run_name);
+    return status;
+}
+
+static enum sonde_status check_recorded_model(const struct sonde_probe_input *input,
+                                              struct sonde_error *error)
+{
+    const char *hash = NULL;
+    enum sonde_status status = sonde_model_hash(input->model, &hash, error);
+    if (status != SONDE_STATUS_OK)
+        return status;
+    const char *recorded = input->source->model_hash;
+    if (recorded && *recorded && !sonde_str_equal(hash, recorded))
+        return sonde_error_set(
+            error, SONDE_STATUS_ARGUMENT, "%s: weights %.12s, but run '%s' was recorded with %.12s",
+            sonde_model_path(input->model), hash, input->source->run_name, recorded);
+    return SONDE_STATUS_OK;
+}
+
+/* Runs the given text through the model at the sites that the probe asks for. *text stays open for
+ * what it has to say of the input. */
+static enum sonde_status record_text(struct sonde_probe_input *input,
+                                     const struct sonde_probe *probe,
+                                     const struct sonde_probe_values *values,
+                                     struct sonde_input **text, struct sonde_error *error)
+{
+    const struct probe_options *given = input->cli->options;
+    if (!input->model)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "a text needs a model to run it: sonde probe %s MODEL ..",
+                               probe->name);
+    struct sonde_buf patterns = { 0 };
+    enum sonde_status status = sonde_probe_sites(probe, values, &patterns, error);
+    if (status == SONDE_STATUS_OK)
+        status = sonde_input_open(text, &given->input, input->model, error);
+    if (status == SONDE_STATUS_OK)
+        status = sonde_probe_input_record(input, input->model, sonde_input_reader(*text),
+                                          patterns.data, &input->source, error);
+    sonde_buf_finish(&patterns);
+    return status;
+}
+
+static enum sonde_status open_input(struct sonde_probe_input *input,
+                                    const struct sonde_probe *probe,
+                                    const struct sonde_probe_values *values,
+                                    struct sonde_input **text, struct sonde_error *error)
+{
+    const struct probe_options *given = input->cli->options;
+    struct places places;
+    enum sonde_status status = find_places(input->cli, &places, error);
+    if (status == SONDE_STATUS_OK && places.model) {
+        struct sonde_model_options model_options = { .allow_missing_tokenizer = true };
+        status = sonde_model_open(&input->model, places.model, &model_options, error);
+    }
+    if (status == SONDE_STATUS_OK && places.store) {
+        status = sonde_store_open(&input->store, places.store,
+                                  given->no_store ? SONDE_STORE_READ : SONDE_STORE_WRITE, error);
+        if (status == SONDE_STATUS_OK)
+            status = sonde_store_open_source(input->store, given->run, 0, &input->source, error);
+    }
+    bool wants_model = (probe->needs & (SONDE_PROBE_NEEDS_MODEL | SONDE_PROBE_USES_MODEL)) != 0;
+    if (status == SONDE_STATUS_OK && input->source && !input->model && wants_model)
+        status = open_recorded_model(input, error);
+    if (status == SONDE_STATUS_OK && input->source && input->model)
+        status = check_recorded_model(input, error);
+    if (status != SONDE_STATUS_OK || input->source)
+        return status;
+    if (sonde_input_is_given(&given->input))
+        return record_text(input, probe, values, text, error);
+    if (probe->needs & SONDE_PROBE_NEEDS_STREAMS)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "%s needs activations: a STORE, or MODEL with --text or --file",
+                               probe->name);
+    return SONDE_STATUS_OK;
+}
+
+static enum sonde_status keep_result(const struct sonde_probe_input *input,
+                                     const struct sonde_result *result, struct sonde_error *error)
+{
+    struct sonde_buf archive = { 0 };
+    enum sonde_status status = sonde_result_archive(result, &archive, error);
+    if (status == SONDE_STATUS_OK)
+        status = sonde_store_add_result(input->store, input->source->run_name, result->command,
+                                        input->cli->command_line, archive.data,
+                                        (int64_t)archive.size, error);
+    sonde_buf_finish(&archive);
+    return status;
+}
+
+static enum sonde_status run_probe(struct sonde_probe_input *input, const struct sonde_probe *probe,
+                                   struct sonde_result **out, struct sonde_error *error)
+{
+    const struct sonde_cli *cli = input->cli;
+    const struct probe_options *given = cli->options;
+    struct sonde_probe_values values = { cli->rest_name, cli->rest_value, cli->n_rest };
+    struct sonde_input *text = NULL;
+    struct sonde_pool *pool = NULL;
+    enum sonde_status status = open_input(input, probe, &values, &text, error);
+    if (status == SONDE_STATUS_OK)
+        status = sonde_cli_pool(cli, &pool, error);
+    struct sonde_probe_run_args args = {
+        .values = values,
+        .source = input->source,
+        .model = input->model,
+        .pool = pool,
+        .mem_bytes = given->mem,
+        .seed = (uint64_t)cli->common.seed,
+        .progress = &cli->progress,
+        .open_baseline = sonde_probe_input_baseline,
+        .baseline_ctx = input,
+    };
+    if (status == SONDE_STATUS_OK)
+        status = sonde_probe_run(probe, &args, out, error);
+    if (status == SONDE_STATUS_OK && text)
+        sonde_input_warn(text, *out);
+    sonde_input_close(&text);
+    sonde_pool_destroy(&pool);
+    return status;
+}
+
+static enum sonde_status show_result(const struct sonde_probe_input *input,
+                                     struct sonde_result *result, struct sonde_error *error)
+{
+    const struct probe_options *given = input->cli->options;
+    const char *hash = input->source ? input->source->model_hash : NULL;
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (!hash && input->model)
+        status = sonde_model_hash(input->model, &hash, error);
+    if (status == SONDE_STATUS_OK && input->store && !given->no_store)
+        status = keep_result(input, result, error);
+    if (status == SONDE_STATUS_OK)
+        status = sonde_cli_emit(input->cli, result, given->directory, hash, error);
+    return status;
+}
+
+static bool all_checks_hold(const struct sonde_result *result)
+{
+    for (int64_t i = 0; i < result->n_checks; i++) {
+        if (!result->check[i].ok)
+            return false;
+    }
+    return true;
+}
+
+static int run(struct sonde_cli *cli, struct sonde_error *error)
+{
+    const struct probe_options *given = cli->options;
+    if (cli->n_args < 1) {
+        sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                        "which probe? `sonde probes` lists them: sonde probe NAME [MODEL] [STORE]");
+        return SONDE_EXIT_FAILED;
+    }
+    struct sonde_probe_registry *registry = NULL;
+    enum sonde_status status = sonde_probe_registry_create(&registry, error);
+    for (int64_t i = 0; status == SONDE_STATUS_OK && i < given->plugin.n; i++)
+        status = sonde_probe_registry_load(registry, given->plugin.item[i], error);
+    const struct sonde_probe *probe = NULL;
+    if (status == SONDE_STATUS_OK)
+        status = sonde_probe_registry_find(registry, cli->arg[0], &probe, error);
+    struct sonde_probe_input input = { .cli = cli, .mem_bytes = given->mem };
+    struct sonde_result *result = NULL;
+    if (status == SONDE_STATUS_OK)
+        status = run_probe(&input, probe, &result, error);
+    if (status == SONDE_STATUS_OK)
+        status = show_result(&input, result, error);
+    int code = status != SONDE_STATUS_OK ? SONDE_EXIT_FAILED
+               : all_checks_hold(result) ? SONDE_EXIT_OK
+                                         : SONDE_EXIT_NO;
+    sonde_result_destroy(&result);
+    sonde_probe_input_finish(&input);
+    sonde_probe_registry_destroy(&registry);
+    return code;
+}
+
+/* Options that are not in the table above belong to the probe. Built-in probes agree on the type of
+ * an option of the same name; a plugin's own option is read by its looks. */
+static int rest_takes_value(const char *option_name)
+{
+    const struct sonde_probe *probe;
+    for (int64_t i = 0; (probe = sonde_probe_builtin(i)) != NULL; i++) {
+        for (uint32_t j = 0; j < probe->n_options; j++) {
+            if (sonde_str_equal(probe->options[j].name, option_name))
+                return probe->options[j].type != SONDE_PROBE_FLAG;
+        }
+    }
+    return -1;
+}
+
+const struct sonde_command sonde_command_probe = {
+    .name = "probe",
+    .synopsis = "NAME [MODEL] [STORE] [PROBE OPTIONS] [-o DIR]",
+    .summary = "run a probe on stored activations, or on a text",
+    .description =
+        "Reads activations from STORE, or runs MODEL over --text, --file, .. on the spot.\n"
+        "`sonde probes NAME` shows the options of one probe. The result is kept in the\n"
+        "store, for `sonde report`, unless --no-store is given.\n"
+        "\n"
+        "  sonde probe linear s.db --streams 'blocks.*.hook_resid_post' --labels upos\n"
+        "  sonde probe logit-lens MODEL --text 'Once upon a time' -o lens\n"
+        "  sonde probe attention s.db --sequence 3 --layers 0 --heads 2",
+    .options = options,
+    .options_size = sizeof(struct probe_options),
+    .rest_takes_value = rest_takes_value,
+    .run = run,
+};
