@@ -1,0 +1,150 @@
+/* The vector loops: accuracy of the exponential over its range, and the same bits on every target.
+ */
+#include "core/tensor/vector.h"
+
+#include <string.h>
+
+#include "core/base/rng.h"
+#include "tests/support/check.h"
+
+enum { CHUNK = 1024 };
+
+static float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* The distance of two neighbours at the size of value (subnormals share one). */
+static double unit_in_last_place(double value)
+{
+    int exponent;
+    frexp(value, &exponent);
+    return ldexp(1.0, (exponent < -125 ? -125 : exponent) - 24);
+}
+
+/* Every 211th float of the range in which the result is neither 0 nor infinite. */
+static void test_exp_within_two_units(void **state)
+{
+    (void)state;
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
+    float x[CHUNK], y[CHUNK];
+    double worst = 0.0;
+    uint32_t bits = 0;
+    while (bits < 0x7f800000u) {
+        int n = 0;
+        for (; n < CHUNK && bits < 0x7f800000u; n++, bits += 211) {
+            x[n] = float_of(bits ^ (n % 2 ? 0x80000000u : 0u));
+        }
+        vector->exp(y, x, 0.0f, n);
+        for (int i = 0; i < n; i++) {
+            const double want = exp((double)x[i]);
+            if (want >= 0x1.ffffffp127) {
+                assert_true(y[i] == INFINITY);
+            } else if (x[i] < -104.0f) {
+                assert_true(y[i] == 0.0f);
+            } else {
+                worst = fmax(worst, fabs((double)y[i] - want) / unit_in_last_place(want));
+            }
+        }
+    }
+    fprintf(stderr, "# largest error of exp: %.3f units in the last place\n", worst);
+    assert_true(worst > 0.5 && worst <= 2.0);
+}
+
+static void test_exp_special(void **state)
+{
+    (void)state;
+    const float x[5] = { -INFINITY, INFINITY, NAN, 0.0f, -104.0f };
+    float y[5];
+    sonde_vector_kernels()->exp(y, x, 0.0f, 5);
+    assert_true(y[0] == 0.0f && y[1] == INFINITY && isnan(y[2]) && y[3] == 1.0f && y[4] == 0.0f);
+}
+
+static void test_reductions(void **state)
+{
+    (void)state;
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
+    struct sonde_rng rng = sonde_rng_make(SONDE_SEED_DEFAULT, 1);
+    float x[100];
+    for (int n = 0; n <= 100; n++) {
+        double sum = 0.0, squares = 0.0, largest = -INFINITY;
+        for (int i = 0; i < n; i++) {
+            x[i] = (float)(sonde_rng_below(&rng, 2001) - 1000); /* integers: every sum is exact */
+            sum += (double)x[i];
+            squares += ((double)x[i] - 0.5) * ((double)x[i] - 0.5);
+            largest = fmax(largest, (double)x[i]);
+        }
+        assert_true(vector->sum(x, n) == sum);
+        assert_true(vector->sum_squares(x, 0.5, n) == squares);
+        assert_true((double)vector->max(x, n) == largest);
+        for (int i = 0; i < n; i++) {
+            const float saved = x[i];
+            assert_true(vector->is_finite(x, n));
+            x[i] = i % 2 ? NAN : -INFINITY;
+            assert_false(vector->is_finite(x, n));
+            x[i] = i % 2 ? NAN : 5000.0f; /* the largest stands anywhere; NaN is skipped */
+            assert_true(i % 2 || vector->max(x, n) == 5000.0f);
+            assert_false(isnan(vector->max(x, n)));
+            x[i] = saved;
+        }
+    }
+}
+
+/* All targets that this machine has against the first. */
+static void check_target(enum sonde_target target, const float *x, int64_t n)
+{
+    const struct sonde_vector_kernels *base = sonde_vector_kernels_of(SONDE_TARGET_BASE);
+    const struct sonde_vector_kernels *wide = sonde_vector_kernels_of(target);
+    float a[CHUNK], b[CHUNK];
+    const size_t bytes = (size_t)n * sizeof(float);
+    base->exp(a, x, 0.7f, n);
+    wide->exp(b, x, 0.7f, n);
+    assert_memory_equal(a, b, bytes);
+    base->normalize(a, x, 0.1, 1.7, n);
+    wide->normalize(b, x, 0.1, 1.7, n);
+    assert_memory_equal(a, b, bytes);
+    base->sigmoid_gate(a, x, 1.702f, n);
+    wide->sigmoid_gate(b, x, 1.702f, n);
+    assert_memory_equal(a, b, bytes);
+    base->cubic_gate(a, x, 1.5f, 0.07f, n);
+    wide->cubic_gate(b, x, 1.5f, 0.07f, n);
+    assert_memory_equal(a, b, bytes);
+    assert_true(base->sum(x, n) == wide->sum(x, n));
+    assert_true(base->sum_squares(x, 0.3, n) == wide->sum_squares(x, 0.3, n));
+    assert_true(base->max(x, n) == wide->max(x, n));
+    assert_true(base->is_finite(x, n) == wide->is_finite(x, n));
+}
+
+static void test_targets_give_the_same_bits(void **state)
+{
+    (void)state;
+    struct sonde_rng rng = sonde_rng_make(SONDE_SEED_DEFAULT, 2);
+    float x[CHUNK];
+    for (int i = 0; i < CHUNK; i++) {
+        x[i] = (float)(sonde_rng_normal(&rng) * (i % 3 ? 1.0 : 40.0));
+    }
+    assert_non_null(sonde_vector_kernels_of(SONDE_TARGET_BASE));
+    for (int t = SONDE_TARGET_BASE; t < SONDE_TARGET_COUNT; t++) {
+        if (!sonde_vector_kernels_of((enum sonde_target)t)) {
+            fprintf(stderr, "# SKIP target %d: this machine lacks it\n", t);
+            continue;
+        }
+        for (int n = 1; n < 70; n++) {
+            check_target((enum sonde_target)t, x + n % 5, n);
+        }
+        check_target((enum sonde_target)t, x, CHUNK);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exp_within_two_units),
+        cmocka_unit_test(test_exp_special),
+        cmocka_unit_test(test_reductions),
+        cmocka_unit_test(test_targets_give_the_same_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
