@@ -38,7 +38,9 @@ enum sonde_status sonde_json_parse(struct sonde_json **out, const char *text, si
         *out = (struct sonde_json *)root;
         return SONDE_STATUS_OK;
     }
-    if (json_error_code(&failure) == json_error_out_of_memory)
+    /* Where memory runs out jansson mostly says nothing at all; inside a string it says that the
+     * string is invalid, which cannot be told from the truth. */
+    if (json_error_code(&failure) == json_error_out_of_memory || !failure.text[0])
         return sonde_error_memory(error, "JSON");
     return sonde_error_set(error, SONDE_STATUS_FORMAT, "line %d, column %d: %s", failure.line,
                            failure.column, failure.text);
