@@ -226,7 +226,7 @@ static int create_temporary(const char *path, char **name)
     }
     int fd = -1;
     for (int i = 0; i < 1000; i++) {
-        snprintf(*name, n, "%s.%ld-%d.tmp", path, (long)getpid(), i);
+        (void)snprintf(*name, n, "%s.%ld-%d.tmp", path, (long)getpid(), i);
         fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0 || errno != EEXIST)
             break;
@@ -362,7 +362,7 @@ enum sonde_status sonde_file_writer_end(struct sonde_file_writer *writer, bool c
 enum sonde_status sonde_file_save(const char *path, const void *data, size_t n,
                                   struct sonde_error *error)
 {
-    struct sonde_file_writer writer;
+    struct sonde_file_writer writer = { 0 };
     enum sonde_status status = sonde_file_writer_begin(&writer, path, error);
     if (status != SONDE_STATUS_OK)
         return status;
@@ -391,10 +391,7 @@ char *sonde_path_join(const char *a, const char *b)
     char *path = malloc(n + m + 2);
     if (!path)
         return NULL;
-    memcpy(path, a, n);
-    if (n && a[n - 1] != '/')
-        path[n++] = '/';
-    memcpy(path + n, b, m + 1);
+    (void)snprintf(path, n + m + 2, "%s%s%s", a, n && a[n - 1] != '/' ? "/" : "", b);
     return path;
 }
 

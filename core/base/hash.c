@@ -38,7 +38,7 @@ void sonde_sha256_destroy(struct sonde_sha256 **hash)
 void sonde_sha256_hex(const uint8_t digest[SONDE_SHA256_BYTES], char out[SONDE_SHA256_HEX])
 {
     static const char digits[] = "0123456789abcdef";
-    for (int i = 0; i < SONDE_SHA256_BYTES; i++) {
+    for (size_t i = 0; i < SONDE_SHA256_BYTES; i++) {
         out[2 * i] = digits[digest[i] >> 4];
         out[2 * i + 1] = digits[digest[i] & 15];
     }

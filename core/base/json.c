@@ -25,7 +25,11 @@ static const struct sonde_json *outside(const json_t *value)
 /* jansson's iterators take the object without const although they only read it. */
 static json_t *inside_mutable(const struct sonde_json *value)
 {
-    return (json_t *)(uintptr_t)value;
+    union {
+        const struct sonde_json *read_only;
+        json_t *any;
+    } both = { value };
+    return both.any;
 }
 
 enum sonde_status sonde_json_parse(struct sonde_json **out, const char *text, size_t n,

@@ -1,5 +1,5 @@
 /* For sched_getaffinity: the cores that this process may use, not all that the machine has. */
-#define _GNU_SOURCE
+#define _GNU_SOURCE /* NOLINT(bugprone-reserved-identifier) */
 
 #include "core/base/pool.h"
 

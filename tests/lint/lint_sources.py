@@ -120,7 +120,7 @@ def unique_names(project):
     seen = {}
     for path in project.paths:
         name = os.path.basename(path)
-        if is_data(path) or name in ("meson.build", "README.md", "CMakeLists.txt", ".gitignore"):
+        if is_data(path) or name in ("meson.build", "README.md") or name.startswith("."):
             continue
         if name in seen:
             yield f"{path}: has the file name of {seen[name]}"
