@@ -42,5 +42,5 @@ void sonde_sha256_hex(const uint8_t digest[SONDE_SHA256_BYTES], char out[SONDE_S
         out[2 * i] = digits[digest[i] >> 4];
         out[2 * i + 1] = digits[digest[i] & 15];
     }
-    out[2 * SONDE_SHA256_BYTES] = '\0';
+    out[SONDE_SHA256_HEX - 1] = '\0';
 }

@@ -78,7 +78,7 @@ static void printf_of_every_length(void **state)
         assert_true(sonde_buf_printf(&buf, "%s>%d", text, n));
         assert_int_equal(buf.data[0], '<');
         assert_memory_equal(buf.data + 1, text, (size_t)n);
-        assert_int_equal(atoi(buf.data + n + 2), n);
+        assert_int_equal(strtol(buf.data + n + 2, NULL, 10), n);
         assert_int_equal(strlen(buf.data), buf.size);
         sonde_buf_finish(&buf);
     }
