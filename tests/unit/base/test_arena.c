@@ -134,6 +134,26 @@ static void blocks_are_reused(void **state)
     sonde_arena_destroy(&arena);
 }
 
+/* Each round asks for a little more than the kept blocks have. */
+static void growing_requests(void **state)
+{
+    (void)state;
+    struct sonde_arena *arena = sonde_arena_create(0);
+    for (int64_t round = 0; round < 50; round++) {
+        sonde_arena_reset(arena);
+        int64_t size = (2 << 20) + round;
+        unsigned char *large = sonde_arena_alloc(arena, size, 1);
+        unsigned char *small = sonde_arena_alloc(arena, 100, 1);
+        assert_non_null(large);
+        assert_non_null(small);
+        memset(small, 1, 100);
+        memset(large, 2, (size_t)size);
+        assert_int_equal(small[0], 1);
+        assert_int_equal(small[99], 1);
+    }
+    sonde_arena_destroy(&arena);
+}
+
 static void zalloc_clears_reused_memory(void **state)
 {
     (void)state;
@@ -190,6 +210,7 @@ int main(void)
         cmocka_unit_test(the_maximum_holds),
         cmocka_unit_test(rewind_gives_back),
         cmocka_unit_test(blocks_are_reused),
+        cmocka_unit_test(growing_requests),
         cmocka_unit_test(zalloc_clears_reused_memory),
         cmocka_unit_test(nested_marks),
     };

@@ -89,10 +89,12 @@ static void reads_and_maps(void **state)
     check_ok(sonde_file_read(file, 10, bytes, 0, &error), &error);
     static const int64_t bad[][2] = { { 7, 4 },         { 11, 0 },        { -1, 1 }, { 0, -1 },
                                       { INT64_MAX, 1 }, { 1, INT64_MAX }, { 0, 11 } };
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(sonde_file_read(file, bad[i][0], bytes, bad[i][1], &error),
                          SONDE_STATUS_FORMAT);
-    assert_non_null(strstr(error.text, path));
+        assert_non_null(strstr(error.text, path));
+        assert_non_null(strstr(error.text, "asked for, the file has 10"));
+    }
     const uint8_t *data = NULL, *again = NULL;
     check_ok(sonde_file_map(file, &data, &error), &error);
     check_ok(sonde_file_map(file, &again, &error), &error);

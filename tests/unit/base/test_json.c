@@ -284,6 +284,13 @@ static void write_sample(struct sonde_json_writer *w)
     sonde_json_put_bool(w, NULL, true);
     sonde_json_put_null(w, NULL);
     sonde_json_put_raw(w, NULL, "{\"raw\":1}");
+    for (int i = 0; i < 2; i++) {
+        sonde_json_begin_array(w, NULL);
+        sonde_json_put_i64(w, NULL, i);
+        sonde_json_end_array(w);
+    }
+    sonde_json_begin_object(w, NULL);
+    sonde_json_end_object(w);
     sonde_json_end_array(w);
     sonde_json_put_bool(w, "last", false);
     sonde_json_end_object(w);
@@ -298,7 +305,7 @@ static void writer_nests_and_escapes(void **state)
     assert_string_equal(buf.data, "{\"s\":\"a\\\"b\\\\c\\n\\t\\u0001/\\u007f\xc3\xa9\","
                                   "\"bad\":\"x\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdy\","
                                   "\"n\":\"a\\u0000b\",\"none\":null,\"i\":-9223372036854775808,"
-                                  "\"a\":[0.1,null,null,[],{},true,null,{\"raw\":1}],"
+                                  "\"a\":[0.1,null,null,[],{},true,null,{\"raw\":1},[0],[1],{}],"
                                   "\"last\":false}");
     /* What is written reads back, and prints the same from there, indented or not. */
     struct sonde_json *root = parse(buf.data);
