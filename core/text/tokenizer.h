@@ -1,7 +1,7 @@
 /*
- * Tokenizer: text to ids and back. Kinds: tokenizer.json BPE (byte-level, or SentencePiece style with
- * byte fallback), llama2.c tokenizer files, one-character vocabularies. What is not known
- * (a pre-tokenizer, a normalizer, a model type) is refused by name, never guessed.
+ * Tokenizer: text to ids and back. Kinds: tokenizer.json BPE (byte-level, or SentencePiece style
+ * with byte fallback), llama2.c tokenizer files, one-character vocabularies. What is not known (a
+ * pre-tokenizer, a normalizer, a model type) is refused by name, never guessed.
  *
  * Immutable after open; shared by threads.
  */
@@ -16,7 +16,11 @@
 
 struct sonde_tokenizer; /* opaque */
 
-/* path: tokenizer.json, a llama2.c tokenizer .bin (vocab_size then needed), or a folder that holds one. */
+#define SONDE_TOKENIZER_MAX_TEXT_BYTES (INT64_C(1) << 28) /* of one encode; more is LIMIT */
+#define SONDE_TOKENIZER_MAX_FILE_BYTES (INT64_C(1) << 28)
+
+/* path: tokenizer.json, a llama2.c tokenizer .bin (vocab_size then needed), or a folder that holds
+ * one. */
 SONDE_MUST_USE enum sonde_status sonde_tokenizer_open(struct sonde_tokenizer **out,
                                                       const char *path, int64_t vocab_size,
                                                       struct sonde_error *error);
@@ -60,32 +64,34 @@ struct sonde_encoding { /* zero-initialise; finish frees */
 void sonde_encoding_finish(struct sonde_encoding *encoding);
 
 enum sonde_bos_policy {
-    SONDE_BOS_AUTO,   /* what the tokenizer's own files say (post-processor template; llama2.c: yes) */
+    SONDE_BOS_AUTO,   /* what the tokenizer's own files say (post-processor template; llama2.c: yes)
+                       */
     SONDE_BOS_ALWAYS, /* exactly one; ARGUMENT where the tokenizer has none */
     SONDE_BOS_NEVER,
 };
-/* Appends to *out. Text is any bytes; invalid UTF-8 is handled as U+FFFD per the replacement rule of
- * Unicode, spans stay those of the original bytes. Never two BOS in a row by the policy: text that itself begins with
- * the BOS piece keeps one. Special tokens written in the text are recognised as such (as Hugging Face does). */
+/* Appends to *out. Text is any bytes; invalid UTF-8 is handled as U+FFFD per the replacement rule
+ * of Unicode, spans stay those of the original bytes. Never two BOS in a row by the policy: text
+ * that itself begins with the BOS piece keeps one. Special tokens written in the text are
+ * recognised as such (as Hugging Face does). */
 SONDE_MUST_USE enum sonde_status sonde_tokenizer_encode(const struct sonde_tokenizer *t,
                                                         const char *text, size_t n,
                                                         enum sonde_bos_policy bos,
                                                         struct sonde_encoding *out,
                                                         struct sonde_error *error);
 
-/* Appends the text of ids. skip_special leaves special tokens out. Bytes of incomplete characters become U+FFFD
- * only at the end of the whole. */
+/* Appends the text of ids. skip_special leaves special tokens out. Bytes of incomplete characters
+ * become U+FFFD only at the end of the whole. */
 SONDE_MUST_USE enum sonde_status sonde_tokenizer_decode(const struct sonde_tokenizer *t,
                                                         const int32_t *ids, int64_t n,
                                                         bool skip_special, struct sonde_buf *out,
                                                         struct sonde_error *error);
-/* One token's text as it stands within a sequence (leading space kept), for tables and figures; bytes that are
- * no character alone print as <0xE2>. */
+/* One token's text as it stands within a sequence (leading space kept), for tables and figures;
+ * bytes that are no character alone print as <0xE2>. */
 SONDE_MUST_USE enum sonde_status sonde_tokenizer_token_text(const struct sonde_tokenizer *t,
                                                             int32_t id, struct sonde_buf *out,
                                                             struct sonde_error *error);
-/* llama2.c's streaming decode: the bytes that `id` adds after `previous` (-1 = none), where a space is
- * dropped after BOS. Other kinds: the decode of the token in a running text. */
+/* llama2.c's streaming decode: the bytes that `id` adds after `previous` (-1 = none), where a space
+ * is dropped after BOS. Other kinds: the decode of the token in a running text. */
 SONDE_MUST_USE enum sonde_status sonde_tokenizer_decode_next(const struct sonde_tokenizer *t,
                                                              int32_t previous, int32_t id,
                                                              struct sonde_buf *out,
