@@ -9,6 +9,53 @@
 
 #define MAX_CONFIG_BYTES (INT64_C(1) << 26)
 
+/* Hugging Face writes model_max_length as an integer of 31 digits where there is none. Integers
+ * that do not fit 64 bits are written as reals, so that they read as such. */
+static void put_readable_numbers(struct sonde_buf *out, const char *text, size_t n)
+{
+    bool in_string = false;
+    size_t i = 0;
+
+    while (i < n) {
+        size_t digits = 0;
+        while (!in_string && i + digits < n && text[i + digits] >= '0' && text[i + digits] <= '9')
+            digits++;
+        if (digits > 0) {
+            char next = i + digits < n ? text[i + digits] : ' ';
+            sonde_buf_append(out, text + i, digits);
+            i += digits;
+            if (digits > 18 && next != '.' && next != 'e' && next != 'E')
+                sonde_buf_puts(out, "e0");
+            continue;
+        }
+        if (in_string && text[i] == '\\' && i + 1 < n)
+            sonde_buf_putc(out, text[i++]);
+        else if (text[i] == '"')
+            in_string = !in_string;
+        sonde_buf_putc(out, text[i++]);
+    }
+}
+
+static enum sonde_status load_config(struct sonde_json **out, const char *path,
+                                     struct sonde_error *error)
+{
+    struct sonde_buf text = { 0 }, readable = { 0 };
+
+    enum sonde_status status = sonde_file_load(path, MAX_CONFIG_BYTES, &text, error);
+    if (status == SONDE_STATUS_OK) {
+        put_readable_numbers(&readable, text.data ? text.data : "", text.size);
+        status = sonde_buf_status(&readable, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = sonde_json_parse(out, readable.data ? readable.data : "", readable.size, error);
+        if (status != SONDE_STATUS_OK)
+            sonde_error_prepend(error, "%s", path);
+    }
+    sonde_buf_finish(&text);
+    sonde_buf_finish(&readable);
+    return status;
+}
+
 /* *out stays NULL where the file is not there. */
 static enum sonde_status load_beside(struct sonde_json **out, const char *folder, const char *name,
                                      struct sonde_error *error)
@@ -19,7 +66,7 @@ static enum sonde_status load_beside(struct sonde_json **out, const char *folder
     if (!path)
         return sonde_error_memory(error, "a path");
     if (sonde_path_exists(path))
-        status = sonde_json_load(out, path, MAX_CONFIG_BYTES, error);
+        status = load_config(out, path, error);
     free(path);
     return status;
 }
