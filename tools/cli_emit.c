@@ -146,13 +146,19 @@ enum sonde_status sonde_cli_emit(const struct sonde_cli *cli, struct sonde_resul
         if (!status && text.size && text.data[text.size - 1] != '\n')
             sonde_buf_putc(&text, '\n');
     } else if (!status) {
+        /* Warnings are no part of what goes to standard output. */
         struct sonde_terminal_options options = terminal_options(cli);
+        int64_t n_warnings = result->n_warnings;
+        result->n_warnings = 0;
         status = sonde_render_terminal(result, &options, &text, error);
+        result->n_warnings = n_warnings;
     }
     if (!status)
         status = sonde_buf_status(&text, error);
     if (!status)
         status = print_stdout(&text, error);
+    for (int64_t i = 0; !status && i < result->n_warnings; i++)
+        sonde_cli_warn(cli, "%s", result->warning[i]);
     sonde_buf_finish(&text);
     return status;
 }

@@ -1,0 +1,435 @@
+/* sonde record: the forward pass into the store. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/base/num.h"
+#include "core/model/recorder.h"
+#include "core/tensor/gemm.h"
+#include "storage/store.h"
+#include "tools/commands.h"
+#include "tools/input.h"
+
+#define MEM_DEFAULT ((int64_t)1 << 30)
+#define QUEUE_BYTES_MAX ((int64_t)64 << 20)
+
+struct record_options {
+    struct sonde_input_options input;
+    const char *store, *sites, *run;
+    int dtype, compress;
+    int64_t mem;
+    bool resume, dry_run;
+};
+
+static const char *const dtype_names[] = { "f32", "f16", "bf16", NULL };
+static const enum sonde_dtype dtypes[] = { SONDE_DTYPE_F32, SONDE_DTYPE_F16, SONDE_DTYPE_BF16 };
+static const char *const codec_names[] = { "none", "zlib", NULL };
+static const enum sonde_codec codecs[] = { SONDE_CODEC_NONE, SONDE_CODEC_ZLIB };
+
+static const struct sonde_cli_option options[] = {
+    { "output", 'o', SONDE_CLI_TEXT, offsetof(struct record_options, store), "STORE",
+      "the store; made where it is absent, else a run is added", NULL, 0, 0 },
+    { "sites", 0, SONDE_CLI_TEXT, offsetof(struct record_options, sites), "PATTERN,..",
+      "what to record (default resid): site names, where * stands for anything and layers may be "
+      "ranges (blocks.2-5.hook_mlp_out), or resid, attn, mlp, ffn, qkv, all",
+      NULL, 0, 0 },
+    { "dtype", 0, SONDE_CLI_CHOICE, offsetof(struct record_options, dtype), NULL,
+      "of what is stored (default f32)", dtype_names, 0, 0 },
+    { "compress", 0, SONDE_CLI_CHOICE, offsetof(struct record_options, compress), NULL,
+      "zlib: byte-shuffled and deflated (default none)", codec_names, 0, 0 },
+    { "run", 0, SONDE_CLI_TEXT, offsetof(struct record_options, run), "NAME",
+      "name of the run (default run-1, run-2, ..)", NULL, 0, 0 },
+    { "resume", 0, SONDE_CLI_FLAG, offsetof(struct record_options, resume), NULL,
+      "go on where an interrupted run of the same command ended", NULL, 0, 0 },
+    { "dry-run", 0, SONDE_CLI_FLAG, offsetof(struct record_options, dry_run), NULL,
+      "print sites, rows and bytes; write nothing", NULL, 0, 0 },
+    { "mem", 0, SONDE_CLI_BYTES, offsetof(struct record_options, mem), "BYTES",
+      "memory budget for activations under way (default 1G)", NULL, 1, INT64_MAX },
+    SONDE_INPUT_OPTIONS(struct record_options, input),
+    { 0 },
+};
+
+struct recording {
+    struct sonde_cli *cli;
+    const struct record_options *options;
+    struct sonde_model *model;
+    struct sonde_input *input;
+    struct sonde_store *store;
+    struct sonde_site_set *sites;
+    struct sonde_stream *streams; /* [n_streams] */
+    int64_t n_streams;
+    int64_t n_done;    /* sequences that an earlier attempt left */
+    bool was_complete; /* resume of a run that has nothing left to do */
+    struct sonde_recorder_stats stats;
+    double began;
+};
+
+static int64_t peak_rss_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+static enum sonde_status open_all(struct recording *r, struct sonde_error *error)
+{
+    const struct record_options *o = r->options;
+    struct sonde_model_options model_options = { .allow_missing_tokenizer = o->input.ids != NULL };
+    if (!sonde_input_is_given(&o->input))
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "no input: give --text, --file, --jsonl, --conllu or --ids");
+    if (!o->store && !o->dry_run)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "where to? -o STORE");
+    enum sonde_status status = sonde_model_open(&r->model, r->cli->arg[0], &model_options, error);
+    if (status)
+        return status;
+    r->sites = calloc(1, sizeof(*r->sites));
+    if (!r->sites)
+        return sonde_error_memory(error, "the sites");
+    status =
+        sonde_site_set_parse(r->sites, o->sites ? o->sites : "resid", sonde_model_sites(r->model),
+                             sonde_model_spec(r->model)->n_layers, error);
+    if (status)
+        return status;
+    r->n_streams = sonde_site_set_count(r->sites);
+    r->streams = calloc((size_t)r->n_streams, sizeof(*r->streams));
+    if (!r->streams)
+        return sonde_error_memory(error, "the streams");
+    sonde_recorder_streams(r->model, r->sites, dtypes[o->dtype], r->streams);
+    return sonde_input_open(&r->input, &o->input, r->model, error);
+}
+
+/* The options that decide what a run holds; a resumed run must agree in them. */
+static enum sonde_status describe_options(const struct recording *r, struct sonde_buf *out,
+                                          struct sonde_error *error)
+{
+    struct sonde_json_writer w = { .out = out };
+    sonde_json_begin_object(&w, NULL);
+    sonde_json_put_string(&w, "sites", r->options->sites ? r->options->sites : "resid");
+    sonde_json_put_string(&w, "dtype", dtype_names[r->options->dtype]);
+    sonde_json_put_string(&w, "bos", sonde_input_bos_names[r->options->input.bos]);
+    sonde_json_put_i64(&w, "max_tokens", r->options->input.max_tokens);
+    sonde_json_put_i64(&w, "context", sonde_model_spec(r->model)->n_ctx);
+    sonde_json_end_object(&w);
+    return sonde_buf_status(out, error);
+}
+
+static enum sonde_status begin_run(struct recording *r, struct sonde_sink **sink,
+                                   struct sonde_error *error)
+{
+    const struct sonde_spec *spec = sonde_model_spec(r->model);
+    const struct sonde_tokenizer *tokenizer = sonde_model_tokenizer(r->model);
+    struct sonde_store_model model = {
+        .path = sonde_model_path(r->model),
+        .family = spec->family,
+        .config_json = sonde_model_config_json(r->model),
+        .tokenizer = tokenizer ? sonde_tokenizer_kind(tokenizer) : "",
+        .n_layers = spec->n_layers,
+        .d_model = spec->d_model,
+        .n_heads = spec->n_heads,
+        .d_vocab = spec->d_vocab,
+        .n_ctx = spec->n_ctx,
+    };
+    struct sonde_buf input = { 0 }, parameters = { 0 };
+    int64_t mem = r->options->mem ? r->options->mem : MEM_DEFAULT;
+    enum sonde_status status = sonde_model_hash(r->model, &model.hash, error);
+    if (!status)
+        status = sonde_input_describe(&r->options->input, &input, error);
+    if (!status)
+        status = describe_options(r, &parameters, error);
+    if (!status)
+        status = sonde_store_open(&r->store, r->options->store, SONDE_STORE_CREATE, error);
+    if (!status) {
+        struct sonde_run_info info = {
+            .name = r->options->run,
+            .command_line = r->cli->command_line,
+            .input = input.data,
+            .options_json = parameters.data,
+            .edits_json = "[]",
+            .machine = sonde_gemm_library(),
+            .seed = (uint64_t)r->cli->common.seed,
+            .codec = codecs[r->options->compress],
+            .resume = r->options->resume,
+        };
+        int64_t queue = mem / 4 < QUEUE_BYTES_MAX ? mem / 4 : QUEUE_BYTES_MAX;
+        status = sonde_store_begin_run(r->store, &model, &info, r->streams, r->n_streams, queue,
+                                       sink, &r->n_done, error);
+    }
+    sonde_buf_finish(&input);
+    sonde_buf_finish(&parameters);
+    return status;
+}
+
+static enum sonde_status record(struct recording *r, struct sonde_error *error)
+{
+    struct sonde_sink *sink = NULL;
+    enum sonde_status status = begin_run(r, &sink, error);
+    if (status)
+        return status;
+    if (!sink) {
+        r->was_complete = true;
+        return SONDE_STATUS_OK;
+    }
+    int64_t mem = r->options->mem ? r->options->mem : MEM_DEFAULT;
+    struct sonde_recorder_options recorder = {
+        .sites = r->sites,
+        .dtype = dtypes[r->options->dtype],
+        .n_threads = (int)r->cli->common.threads,
+        .mem_bytes = mem - (mem / 4 < QUEUE_BYTES_MAX ? mem / 4 : QUEUE_BYTES_MAX),
+        .skip_sequences = r->n_done,
+        .progress = &r->cli->progress,
+    };
+    status = sonde_recorder_run(r->model, sonde_input_reader(r->input), sink, &recorder, &r->stats,
+                                error);
+    if (status) {
+        sink->abandon(sink);
+        if (status == SONDE_STATUS_CANCELLED)
+            sonde_error_set(error, status,
+                            "stopped; the same command with --resume goes on from here");
+        return status;
+    }
+    return sink->finish(sink, error);
+}
+
+static void add_parameters(const struct recording *r, struct sonde_result *result)
+{
+    const struct record_options *o = r->options;
+    sonde_result_parameter_text(result, "model", r->cli->arg[0]);
+    if (o->store)
+        sonde_result_parameter_text(result, "store", o->store);
+    sonde_result_parameter_text(result, "sites", o->sites ? o->sites : "resid");
+    sonde_result_parameter_text(result, "dtype", dtype_names[o->dtype]);
+    sonde_result_parameter_text(result, "compress", codec_names[o->compress]);
+    sonde_result_parameter_text(result, "bos", sonde_input_bos_names[o->input.bos]);
+    if (o->input.max_tokens)
+        sonde_result_parameter_i64(result, "max_tokens", o->input.max_tokens);
+    sonde_result_parameter_i64(result, "mem", o->mem ? o->mem : MEM_DEFAULT);
+    sonde_result_parameter_bool(result, "dry_run", o->dry_run);
+}
+
+/* The names of cli.md, in its order; NaN where a dry run knows nothing. */
+struct totals {
+    int64_t sequences, tokens, rows, bytes_raw, bytes_stored;
+    double seconds_forward, seconds_total;
+    int64_t tokens_now; /* that went through the model in this process */
+};
+
+static void add_scalars(struct sonde_result *result, const struct totals *t)
+{
+    sonde_result_scalar_i64(result, "sequences", t->sequences);
+    sonde_result_scalar_i64(result, "tokens", t->tokens);
+    sonde_result_scalar_i64(result, "rows", t->rows);
+    sonde_result_scalar_i64(result, "bytes_raw", t->bytes_raw);
+    sonde_result_scalar_i64(result, "bytes_stored", t->bytes_stored);
+    sonde_result_scalar_f64(result, "seconds_forward", t->seconds_forward);
+    sonde_result_scalar_f64(result, "seconds_total", t->seconds_total);
+    sonde_result_scalar_f64(result, "tokens_per_second",
+                            t->seconds_total > 0 ? (double)t->tokens_now / t->seconds_total : (double)NAN);
+    sonde_result_scalar_i64(result, "peak_rss_bytes", peak_rss_bytes());
+}
+
+static struct sonde_table *add_stream_table(struct sonde_result *result)
+{
+    static const char *const columns[] = { "stream", "space", "dtype", "width",
+                                           "rows",   "bytes", NULL };
+    return sonde_result_add_table(result, "streams", columns);
+}
+
+static void add_stream_row(struct sonde_table *table, const struct sonde_stream *s, int64_t rows,
+                           int64_t bytes)
+{
+    sonde_table_add_row(table);
+    sonde_table_text(table, 0, s->name);
+    sonde_table_text(table, 1, sonde_row_space_name(s->space));
+    sonde_table_text(table, 2, sonde_dtype_name(s->dtype));
+    sonde_table_i64(table, 3, s->width);
+    sonde_table_i64(table, 4, rows);
+    sonde_table_i64(table, 5, bytes);
+}
+
+static enum sonde_status add_values(int64_t *values, int64_t count, int64_t width,
+                                    struct sonde_error *error)
+{
+    int64_t product, sum;
+    if (!sonde_mul_i64(count, width, &product) || !sonde_add_i64(*values, product, &sum))
+        return sonde_error_set(error, SONDE_STATUS_LIMIT, "the run would be too large to count");
+    *values = sum;
+    return SONDE_STATUS_OK;
+}
+
+/* Counts values of every stream by tokenizing the input and running nothing. */
+static enum sonde_status count_input(struct recording *r, int64_t *n_values,
+                                     struct sonde_error *error)
+{
+    const struct sonde_sequence_reader *reader = sonde_input_reader(r->input);
+    for (;;) {
+        const struct sonde_sequence *sequence = NULL;
+        enum sonde_status status = reader->next(reader->self, &sequence, error);
+        if (status || !sequence)
+            return status;
+        int64_t n = sequence->n_tokens;
+        for (int64_t s = 0; !status && s < r->n_streams; s++)
+            status = add_values(&n_values[s], r->streams[s].space == SONDE_ROWS_MAP ? n * n : n,
+                                r->streams[s].width, error);
+        if (status)
+            return status;
+        int64_t done, total;
+        sonde_input_position(r->input, &done, &total);
+        if (!sonde_progress_update(&r->cli->progress, "count", done, total, "bytes"))
+            return sonde_error_set(error, SONDE_STATUS_CANCELLED, "stopped");
+    }
+}
+
+static enum sonde_status dry_run(struct recording *r, struct sonde_result *result,
+                                 struct sonde_error *error)
+{
+    int64_t *n_values = calloc((size_t)r->n_streams, sizeof(*n_values));
+    if (!n_values)
+        return sonde_error_memory(error, "the estimate");
+    enum sonde_status status = count_input(r, n_values, error);
+    if (!status) {
+        const struct sonde_input_counts *counts = sonde_input_get_counts(r->input);
+        struct totals t = { .sequences = counts->sequences,
+                            .tokens = counts->tokens,
+                            .seconds_forward = NAN,
+                            .seconds_total = NAN };
+        struct sonde_table *table = add_stream_table(result);
+        for (int64_t s = 0; s < r->n_streams; s++) {
+            int64_t rows =
+                r->streams[s].space == SONDE_ROWS_MAP ? counts->sequences : counts->tokens;
+            int64_t bytes = n_values[s] * (int64_t)sonde_dtype_size(r->streams[s].dtype);
+            add_stream_row(table, &r->streams[s], rows, bytes);
+            t.rows += rows;
+            t.bytes_raw += bytes;
+        }
+        t.bytes_stored =
+            sonde_store_estimate_bytes(r->streams, n_values, r->n_streams, counts->sequences,
+                                       counts->tokens, counts->text_bytes);
+        add_scalars(result, &t);
+        if (r->options->compress)
+            sonde_result_warn(result, "bytes_stored is estimated without --compress zlib, which "
+                                      "makes the store smaller");
+    }
+    free(n_values);
+    return status;
+}
+
+static int64_t file_bytes(const char *path)
+{
+    struct sonde_file *file = NULL;
+    int64_t size = 0;
+    if (sonde_file_open(&file, path, NULL) == SONDE_STATUS_OK)
+        size = sonde_file_size(file);
+    sonde_file_close(&file);
+    return size;
+}
+
+/* The run that was written: the newest one, or the one of the given name. */
+static const struct sonde_store_run *find_run(const struct recording *r,
+                                              const struct sonde_store_runs *runs)
+{
+    const struct sonde_store_run *found = NULL;
+    for (int64_t i = 0; i < runs->n; i++)
+        if (r->options->run ? strcmp(runs->run[i].name, r->options->run) == 0
+                            : !found || runs->run[i].id > found->id)
+            found = &runs->run[i];
+    return found;
+}
+
+/* What the store holds of the run now; for a resumed one that is more than this process did. */
+static enum sonde_status report(struct recording *r, struct sonde_result *result,
+                                struct sonde_error *error)
+{
+    struct sonde_store_runs runs = { 0 };
+    struct sonde_store_stream *streams = NULL;
+    int64_t n = 0;
+    enum sonde_status status = sonde_store_list_runs(r->store, &runs, error);
+    const struct sonde_store_run *run = status ? NULL : find_run(r, &runs);
+    if (run)
+        status = sonde_store_list_streams(r->store, run->id, &streams, &n, error);
+    if (!status && run) {
+        struct totals t = { .sequences = run->n_sequences,
+                            .tokens = run->n_tokens,
+                            .bytes_raw = run->bytes_raw,
+                            .bytes_stored = run->bytes_stored,
+                            .seconds_forward = r->stats.seconds_forward,
+                            .tokens_now = r->stats.n_tokens };
+        struct sonde_table *table = add_stream_table(result);
+        for (int64_t s = 0; s < n; s++) {
+            add_stream_row(table, &streams[s].stream, streams[s].stream.n_rows,
+                           streams[s].bytes_stored);
+            t.rows += streams[s].stream.n_rows;
+        }
+        sonde_result_parameter_text(result, "run", run->name);
+        if (r->options->resume)
+            sonde_result_parameter_i64(result, "resumed_at", r->n_done);
+        bool alone = runs.n == 1;
+        sonde_store_close(&r->store);
+        /* Alone in its store, a run takes the whole file. */
+        if (alone)
+            t.bytes_stored = file_bytes(r->options->store);
+        t.seconds_total = sonde_cli_seconds() - r->began;
+        add_scalars(result, &t);
+    }
+    free(streams);
+    sonde_store_runs_finish(&runs);
+    return status;
+}
+
+static enum sonde_status run_all(struct recording *r, struct sonde_result **result,
+                                 struct sonde_error *error)
+{
+    enum sonde_status status = open_all(r, error);
+    if (!status && !r->options->dry_run)
+        status = record(r, error);
+    if (status)
+        return status;
+    *result = sonde_result_create("record");
+    if (!*result)
+        return sonde_error_memory(error, "the result");
+    add_parameters(r, *result);
+    status = r->options->dry_run ? dry_run(r, *result, error) : report(r, *result, error);
+    sonde_input_warn(r->input, *result);
+    if (r->was_complete)
+        sonde_result_warn(*result, "the run was complete; nothing was done");
+    if (r->stats.n_nonfinite)
+        sonde_result_warn(*result, "%lld recorded values are not finite",
+                          (long long)r->stats.n_nonfinite);
+    for (int i = 0; i < sonde_model_n_warnings(r->model); i++)
+        sonde_result_warn(*result, "%s", sonde_model_warning(r->model, i));
+    return status;
+}
+
+static int run(struct sonde_cli *cli, struct sonde_error *error)
+{
+    struct recording r = { .cli = cli, .options = cli->options, .began = sonde_cli_seconds() };
+    struct sonde_result *result = NULL;
+    enum sonde_status status = run_all(&r, &result, error);
+    int code = sonde_cli_finish(cli, &result, status, SONDE_EXIT_OK, error);
+    sonde_store_close(&r.store);
+    sonde_input_close(&r.input);
+    sonde_model_close(&r.model);
+    free(r.sites);
+    free(r.streams);
+    return code;
+}
+
+const struct sonde_command sonde_command_record = {
+    .name = "record",
+    .synopsis = "MODEL -o STORE INPUT [--sites PATTERN,..] [--dtype f32|f16|bf16] [--resume]",
+    .summary = "runs texts through a model and stores what its sites saw",
+    .description =
+        "Every input item is one sequence; items longer than the context are cut into windows. "
+        "What is stored does not depend on --threads or --mem, and an interrupted run that is "
+        "resumed ends in the same bytes as an uninterrupted one.\n"
+        "\n"
+        "  sonde record MODEL -o s.db --jsonl stories.jsonl --sites resid,attn\n"
+        "  sonde record MODEL -o s.db --conllu en.conllu --sites 'blocks.*.hook_resid_post'\n"
+        "  sonde record MODEL -o s.db --text 'Once upon a time' --sites all --dry-run",
+    .options = options,
+    .options_size = sizeof(struct record_options),
+    .args = "MODEL",
+    .run = run,
+};
