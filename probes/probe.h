@@ -1,13 +1,14 @@
 /*
  * Probe plugin ABI: the one header that an outside probe needs. Self-contained C11 and C++.
  *
- * A probe is a constant descriptor and one run function. Built-in probes use the same descriptor, so the ABI is
- * exercised by every run. Help, option parsing, the list of probes and the forms of
+ * A probe is a constant descriptor and one run function. Built-in probes use the same descriptor,
+ * so the ABI is exercised by every run. Help, option parsing, the list of probes and the forms of
  * other front ends all come from the descriptor. Start from probes/template.c.
  *
- * Conventions: functions return 0 or a SONDE_PROBE_* code; on failure one line of text is in the error. Strings are UTF-8.
- * What the host hands out by pointer is owned by the host and valid until run returns. Nothing may be
- * called after run has returned. Only the thread that called run may call the host.
+ * Conventions: functions return 0 or a SONDE_PROBE_* code; on failure one line of text is in the
+ * error. Strings are UTF-8. What the host hands out by pointer is owned by the host and valid until
+ * run returns. Nothing may be called after run has returned. Only the thread that called run may
+ * call the host.
  */
 #ifndef SONDE_PROBES_PROBE_H
 #define SONDE_PROBES_PROBE_H
@@ -57,15 +58,17 @@ struct sonde_probe_option {
 
 enum {
     /* What the probe must be given. */
-    SONDE_PROBE_NEEDS_STREAMS = 1, /* activations: of a store, or recorded on the spot from --text */
-    SONDE_PROBE_NEEDS_LABELS = 2,  /* a label set of a store */
+    SONDE_PROBE_NEEDS_STREAMS =
+        1,                        /* activations: of a store, or recorded on the spot from --text */
+    SONDE_PROBE_NEEDS_LABELS = 2, /* a label set of a store */
     SONDE_PROBE_NEEDS_MODEL = 4,
     /* What it can use where it is there. */
     SONDE_PROBE_USES_STREAMS = 8,
     SONDE_PROBE_USES_MODEL = 16,
 };
 
-/* A stream: rows of `width` values. For maps (space 4) read whole [heads, T, T] arrays per sequence. */
+/* A stream: rows of `width` values. For maps (space 4) read whole [heads, T, T] arrays per
+ * sequence. */
 struct sonde_probe_stream {
     const char *name; /* "blocks.1.hook_resid_post" */
     int32_t layer;    /* -1 = model-wide */
@@ -77,8 +80,8 @@ struct sonde_probe_sequence {
     const char *name, *text; /* may be NULL */
 };
 struct sonde_probe_labels {
-    uint32_t kind;  /* 0 class, 1 real */
-    int64_t n_rows; /* token rows */
+    uint32_t kind;           /* 0 class, 1 real */
+    int64_t n_rows;          /* token rows */
     const int32_t *class_of; /* [n_rows], -1 = masked; NULL unless class */
     const double *real;      /* [n_rows], NaN = masked; NULL unless real */
     int64_t n_classes;
@@ -125,8 +128,8 @@ struct sonde_probe_host {
     /* Progress; non-zero = stop and return SONDE_PROBE_CANCELLED. */
     int32_t (*progress)(void *ctx, const char *what, int64_t done, int64_t total);
 
-    /* Results. A table is numbered by add_table; a row's cells are set after add_row. NaN cells are counted and
-     * warned about by the host. */
+    /* Results. A table is numbered by add_table; a row's cells are set after add_row. NaN cells are
+     * counted and warned about by the host. */
     void (*scalar)(void *ctx, const char *name, double value);
     int32_t (*add_table)(void *ctx, const char *name, const char *const *columns);
     void (*add_row)(void *ctx, int32_t table);
@@ -149,20 +152,20 @@ struct sonde_probe {
     uint32_t abi, struct_size; /* SONDE_PROBE_ABI, sizeof(struct sonde_probe) */
     const char *name;          /* "logit-lens": lower case, digits, '-' */
     const char *version;
-    const char *summary;       /* one line */
-    const char *description;   /* paragraphs: method, shapes, source (paper, equation) */
+    const char *summary;     /* one line */
+    const char *description; /* paragraphs: method, shapes, source (paper, equation) */
     const struct sonde_probe_option *options; /* [n_options] */
     uint32_t n_options;
-    uint32_t needs;            /* SONDE_PROBE_NEEDS_*, _USES_* */
-    /* Sites to record where the input is text and no store: a site pattern. The second form, where not NULL,
-     * writes the pattern for the given options into out[n] instead and returns 0. */
+    uint32_t needs; /* SONDE_PROBE_NEEDS_*, _USES_* */
+    /* Sites to record where the input is text and no store: a site pattern. The second form, where
+     * not NULL, writes the pattern for the given options into out[n] instead and returns 0. */
     const char *sites;
     int32_t (*select_sites)(const struct sonde_probe_host *host, char *out, size_t n);
     int32_t (*run)(const struct sonde_probe_host *host, struct sonde_probe_error *error);
 };
 
-/* The one symbol that a plugin exports: its index-th probe; NULL past the last, and NULL for index 0
- * where it cannot work with host_abi. */
+/* The one symbol that a plugin exports: its index-th probe; NULL past the last, and NULL for index
+ * 0 where it cannot work with host_abi. */
 SONDE_PROBE_EXPORT const struct sonde_probe *sonde_probe_plugin(uint32_t host_abi, uint32_t index);
 
 #ifdef __cplusplus

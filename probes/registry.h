@@ -30,9 +30,9 @@ int64_t sonde_probe_registry_count(const struct sonde_probe_registry *registry);
 const struct sonde_probe *sonde_probe_registry_at(const struct sonde_probe_registry *registry,
                                                   int64_t index);
 /* NOT_FOUND names the nearest and those that exist. */
-SONDE_MUST_USE enum sonde_status sonde_probe_registry_find(
-    const struct sonde_probe_registry *registry, const char *name, const struct sonde_probe **out,
-    struct sonde_error *error);
+SONDE_MUST_USE enum sonde_status
+sonde_probe_registry_find(const struct sonde_probe_registry *registry, const char *name,
+                          const struct sonde_probe **out, struct sonde_error *error);
 
 /* Option values by name, as text; unset options take the descriptor's default. */
 struct sonde_probe_values {
@@ -51,7 +51,8 @@ struct sonde_probe_run_args {
     uint64_t seed;
     const struct sonde_progress *progress;
     /* The same sequences through a model of the same shape with random weights (kind
-     * "random-weights"), recorded at the sites matching patterns; the caller destroys the source. May be NULL. */
+     * "random-weights"), recorded at the sites matching patterns; the caller destroys the source.
+     * May be NULL. */
     enum sonde_status (*open_baseline)(void *ctx, const char *kind, const char *patterns,
                                        struct sonde_source **out, struct sonde_error *error);
     void *baseline_ctx;
@@ -65,13 +66,14 @@ struct sonde_probe_internals {
 };
 
 /* Validates option names, types and ranges against the descriptor, checks needs, runs, counts NaN
- * cells and scalars from plugins into a warning, and fails where a plugin's answer breaks the rules. *out is the
- * caller's. */
+ * cells and scalars from plugins into a warning, and fails where a plugin's answer breaks the
+ * rules. *out is the caller's. */
 SONDE_MUST_USE enum sonde_status sonde_probe_run(const struct sonde_probe *probe,
                                                  const struct sonde_probe_run_args *args,
                                                  struct sonde_result **out,
                                                  struct sonde_error *error);
-/* The site pattern to record for these option values where the input is text (select_sites or sites). NULL sites: "". */
+/* The site pattern to record for these option values where the input is text (select_sites or
+ * sites). NULL sites: "". */
 SONDE_MUST_USE enum sonde_status sonde_probe_sites(const struct sonde_probe *probe,
                                                    const struct sonde_probe_values *values,
                                                    struct sonde_buf *out,

@@ -1,0 +1,161 @@
+/* Logistic regression, full batch, by L-BFGS. Products are in f32 over blocks of rows; losses, bias
+ * gradients and the sums over blocks are in double, in the order of the blocks. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/tensor/gemm.h"
+#include "probes/linear_fit.h"
+
+struct logistic {
+    const struct sonde_fit_problem *problem;
+    const struct sonde_scaler *scaler;
+    int64_t rows, width; /* R, D */
+    double l2;
+    const double *x;    /* parameters of this evaluation: W [R, D], then b [R] */
+    float *weight;      /* [R, D], of x */
+    float *score;       /* [n_slots, BLOCK, R]: scores, then d loss / d score */
+    float *share;       /* [n_slots, R, D]: a block's part of the gradient */
+    double *bias_share; /* [n_slots, R + 1]: of the bias, and the loss */
+    double *gradient;   /* [R * (D + 1)] */
+    double loss;
+};
+
+/* Turns the scores of one sample into d loss / d score; returns the loss. */
+static double softmax_loss(float *score, const double *bias, int64_t rows, int32_t target)
+{
+    float top = -INFINITY;
+    for (int64_t r = 0; r < rows; r++) {
+        score[r] += (float)bias[r];
+        top = score[r] > top ? score[r] : top;
+    }
+    double of_target = (double)(score[target] - top), sum = 0.0;
+    for (int64_t r = 0; r < rows; r++) {
+        score[r] = expf(score[r] - top);
+        sum += (double)score[r];
+    }
+    float inverse = (float)(1.0 / sum);
+    for (int64_t r = 0; r < rows; r++)
+        score[r] *= inverse;
+    score[target] -= 1.0f;
+    return log(sum) - of_target;
+}
+
+static double sigmoid_loss(float *score, double bias, int32_t target)
+{
+    double s = (double)*score + bias;
+    double tail = exp(-fabs(s));
+    double positive = s >= 0 ? 1.0 / (1.0 + tail) : tail / (1.0 + tail);
+    *score = (float)(positive - (double)target);
+    return log1p(tail) + (target ? fmax(-s, 0.0) : fmax(s, 0.0));
+}
+
+static void logistic_block(void *ctx, int64_t first, int64_t n, float *x, int64_t slot)
+{
+    const struct logistic *l = ctx;
+    int64_t rows = l->rows, width = l->width;
+    float *score = l->score + slot * SONDE_FEATURES_BLOCK * rows;
+    double *bias_share = l->bias_share + slot * (rows + 1);
+    const double *bias = l->x + rows * width;
+    memset(bias_share, 0, (size_t)(rows + 1) * sizeof(double));
+    sonde_scaler_apply(l->scaler, x, n, width);
+    sonde_sgemm(false, true, n, rows, width, 1.0f, x, width, l->weight, width, 0.0f, score, rows);
+    for (int64_t i = 0; i < n; i++) {
+        int32_t target = l->problem->target[l->problem->sample[first + i]];
+        bias_share[rows] += rows == 1 ? sigmoid_loss(score + i, bias[0], target)
+                                      : softmax_loss(score + i * rows, bias, rows, target);
+        for (int64_t r = 0; r < rows; r++)
+            bias_share[r] += (double)score[i * rows + r];
+    }
+    sonde_sgemm(true, false, rows, width, n, 1.0f, score, rows, x, width, 0.0f,
+                l->share + slot * rows * width, width);
+}
+
+static void logistic_fold(void *ctx, int64_t first, int64_t n, int64_t slot)
+{
+    (void)first, (void)n;
+    struct logistic *l = ctx;
+    int64_t n_weights = l->rows * l->width;
+    const float *share = l->share + slot * n_weights;
+    const double *bias_share = l->bias_share + slot * (l->rows + 1);
+    for (int64_t i = 0; i < n_weights; i++)
+        l->gradient[i] += (double)share[i];
+    for (int64_t r = 0; r < l->rows; r++)
+        l->gradient[n_weights + r] += bias_share[r];
+    l->loss += bias_share[l->rows];
+}
+
+/* The objective over n: the same minimum as the sum, but on a scale that does not grow with n. */
+static enum sonde_status evaluate(void *ctx, const double *x, int64_t n, double *value,
+                                  double *gradient, struct sonde_error *error)
+{
+    struct logistic *l = ctx;
+    int64_t n_weights = l->rows * l->width;
+    l->x = x;
+    l->gradient = gradient;
+    l->loss = 0.0;
+    memset(gradient, 0, (size_t)n * sizeof(double));
+    for (int64_t i = 0; i < n_weights; i++)
+        l->weight[i] = (float)x[i];
+    struct sonde_feature_pass pass = { .sample = l->problem->sample,
+                                       .n = l->problem->n,
+                                       .block = logistic_block,
+                                       .fold = logistic_fold,
+                                       .ctx = l };
+    enum sonde_status status = sonde_features_pass(l->problem->features, &pass, error);
+    if (status)
+        return status;
+    double scale = 1.0 / (double)l->problem->n, square = 0.0;
+    for (int64_t i = 0; i < n_weights; i++) {
+        gradient[i] = (gradient[i] + l->l2 * x[i]) * scale;
+        square += x[i] * x[i];
+    }
+    for (int64_t r = 0; r < l->rows; r++)
+        gradient[n_weights + r] *= scale;
+    *value = (l->loss + 0.5 * l->l2 * square) * scale;
+    return SONDE_STATUS_OK;
+}
+
+enum sonde_status sonde_logistic_fit(const struct sonde_fit_problem *problem,
+                                     const struct sonde_fit_options *options,
+                                     const struct sonde_scaler *scaler, double *parameters,
+                                     struct sonde_fit_report *report, struct sonde_error *error)
+{
+    int64_t n_slots = problem->features->n_slots;
+    struct logistic l = {
+        .problem = problem,
+        .scaler = scaler,
+        .rows = sonde_linear_fit_rows(SONDE_LINEAR_LOGISTIC, problem->n_targets),
+        .width = problem->features->width,
+        .l2 = options->l1 ? 0.0 : options->l2,
+    };
+    size_t n_weights = (size_t)(l.rows * l.width);
+    l.weight = malloc(n_weights * sizeof(float));
+    l.score = malloc((size_t)n_slots * SONDE_FEATURES_BLOCK * (size_t)l.rows * sizeof(float));
+    l.share = malloc((size_t)n_slots * n_weights * sizeof(float));
+    l.bias_share = malloc((size_t)n_slots * (size_t)(l.rows + 1) * sizeof(double));
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (!l.weight || !l.score || !l.share || !l.bias_share)
+        status = sonde_error_memory(error, "the fit");
+    struct sonde_minimise_options minimise = {
+        .max_iterations = options->max_iterations,
+        .gradient_tolerance = options->tolerance,
+        .l1 = options->l1 ? options->l2 / (double)problem->n : 0.0,
+        .l1_end = (int64_t)n_weights,
+        .progress = options->progress,
+        .what = options->what,
+    };
+    struct sonde_minimise_result result = { 0 };
+    if (!status)
+        status = sonde_minimise(evaluate, &l, (int64_t)n_weights + l.rows, parameters, &minimise,
+                                &result, error);
+    if (!status)
+        *report = (struct sonde_fit_report){ .iterations = result.iterations,
+                                             .end = result.end,
+                                             .loss = result.value };
+    free(l.weight);
+    free(l.score);
+    free(l.share);
+    free(l.bias_share);
+    return status;
+}

@@ -1,0 +1,74 @@
+/*
+ * A supervised linear probe over many streams: the run behind linear, ridge, lda and
+ * mean-difference. Parts: options, one stream's fit, the report.
+ */
+#ifndef SONDE_PROBES_SUPERVISED_H
+#define SONDE_PROBES_SUPERVISED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "analysis/report/result.h"
+#include "probes/builtin.h"
+#include "probes/dataset.h"
+#include "probes/linear_fit.h"
+#include "probes/linear_model.h"
+#include "probes/probe_metrics.h"
+
+struct sonde_supervised_options {
+    enum sonde_linear_method method;
+    const char *streams, *labels, *save, *load;
+    double l2; /* < 0: chosen by cross-validation */
+    int n_folds;
+    bool as_is, l1, control, random_weights, per_class;
+    int max_iterations;
+    double tolerance, test_share;
+    int64_t n_bootstrap;
+    enum sonde_probe_metric metric;
+    enum sonde_task task;
+    enum sonde_pooling pooling;
+    bool by_position, keep_special;
+};
+
+/* What is known of one stream in the end. Numbers that do not apply are NaN. */
+struct sonde_stream_report {
+    int64_t stream;
+    double value, low, high, majority, control, random_weights, l2;
+    int iterations;
+    bool stopped_early;
+    double accuracy, macro_f1, auroc, r2, spearman, loss;
+    struct sonde_l2_path path;
+    bool has_path;
+    struct sonde_linear_model model;
+    int32_t *predicted; /* [n_test] classes of the label set; NULL for real labels */
+};
+
+struct sonde_supervised {
+    const struct sonde_builtin *run;
+    struct sonde_supervised_options options;
+    struct sonde_dataset *dataset;
+    enum sonde_probe_metric metric; /* never AUTO */
+    int64_t *stream;                /* [n_streams] of the source */
+    int64_t n_streams;
+    struct sonde_stream_report *report; /* [n_streams] */
+    struct sonde_source *baseline;      /* random weights; NULL where not asked for */
+    struct sonde_loaded_probe *loaded;  /* --load */
+    int32_t *loaded_class;              /* class of the label set of each loaded class, -1 = none */
+};
+
+SONDE_MUST_USE enum sonde_status sonde_supervised_run(const struct sonde_builtin *run,
+                                                      enum sonde_linear_method method,
+                                                      struct sonde_error *error);
+
+/* One stream: fit, answers on the test rows, control and baseline. */
+SONDE_MUST_USE enum sonde_status sonde_supervised_stream(struct sonde_supervised *s, int64_t i,
+                                                         struct sonde_error *error);
+/* Answers of always the most frequent training class, or the training mean. */
+SONDE_MUST_USE enum sonde_status sonde_supervised_majority(const struct sonde_supervised *s,
+                                                           double *out, struct sonde_error *error);
+
+/* Tables, figures and warnings. */
+SONDE_MUST_USE enum sonde_status sonde_supervised_report(const struct sonde_supervised *s,
+                                                         struct sonde_error *error);
+
+#endif
