@@ -1,9 +1,10 @@
 /*
  * Store: the activation store, one SQLite file. Tables are described in storage/README.md.
  *
- * A store handle belongs to one thread at a time. One writer at a time (a second one is an error that says so);
- * readers may run beside it. Untrusted files are opened with DEFENSIVE, trusted_schema=OFF,
- * cell_size_check=ON; the schema must be exactly ours; every blob's length is checked before use.
+ * A store handle belongs to one thread at a time. One writer at a time (a second one is an error
+ * that says so); readers may run beside it. Untrusted files are opened with DEFENSIVE,
+ * trusted_schema=OFF, cell_size_check=ON; the schema must be exactly ours; every blob's length is
+ * checked before use.
  */
 #ifndef SONDE_STORAGE_STORE_H
 #define SONDE_STORAGE_STORE_H
@@ -51,21 +52,20 @@ struct sonde_run_info {
     enum sonde_codec codec;
     bool resume;
 };
-/* Begins a run and gives the sink that writes it: encoding and writing happen on a thread of the sink's own
- * behind a bounded queue (queue_bytes, 0 = 64 MiB); commit() = one transaction. With resume *n_done is the
- * number of sequences that are there (0 for a fresh run) and writing goes on behind them; a run that is
- * complete gives n_done and a NULL sink. Without resume an existing run of that name is an ARGUMENT error. The store must not be
- * used for anything else until the sink has ended. Put and commit report an earlier failure of the writer. */
-SONDE_MUST_USE enum sonde_status sonde_store_begin_run(struct sonde_store *store,
-                                                       const struct sonde_store_model *model,
-                                                       const struct sonde_run_info *info,
-                                                       const struct sonde_stream *streams,
-                                                       int64_t n_streams, int64_t queue_bytes,
-                                                       struct sonde_sink **out, int64_t *n_done,
-                                                       struct sonde_error *error);
+/* Begins a run and gives the sink that writes it: encoding and writing happen on a thread of the
+ * sink's own behind a bounded queue (queue_bytes, 0 = 64 MiB); commit() = one transaction. With
+ * resume *n_done is the number of sequences that are there (0 for a fresh run) and writing goes on
+ * behind them; a run that is complete gives n_done and a NULL sink. Without resume an existing run
+ * of that name is an ARGUMENT error. The store must not be used for anything else until the sink
+ * has ended. Put and commit report an earlier failure of the writer. */
+SONDE_MUST_USE enum sonde_status
+sonde_store_begin_run(struct sonde_store *store, const struct sonde_store_model *model,
+                      const struct sonde_run_info *info, const struct sonde_stream *streams,
+                      int64_t n_streams, int64_t queue_bytes, struct sonde_sink **out,
+                      int64_t *n_done, struct sonde_error *error);
 
-/* Bytes the store will take for so many sequences, tokens and values; for --dry-run. text_bytes: of the
- * sequences' texts. n_values[i]: f32 values of stream i. Uncompressed estimate within 2 %. */
+/* Bytes the store will take for so many sequences, tokens and values; for --dry-run. text_bytes: of
+ * the sequences' texts. n_values[i]: f32 values of stream i. Uncompressed estimate within 2 %. */
 int64_t sonde_store_estimate_bytes(const struct sonde_stream *streams, const int64_t *n_values,
                                    int64_t n_streams, int64_t n_sequences, int64_t n_tokens,
                                    int64_t text_bytes);
@@ -93,15 +93,15 @@ struct sonde_store_stream {
     int64_t n_chunks, bytes_raw, bytes_stored;
     enum sonde_codec codec;
 };
-SONDE_MUST_USE enum sonde_status sonde_store_list_streams(struct sonde_store *store,
-                                                          int64_t run_id,
+SONDE_MUST_USE enum sonde_status sonde_store_list_streams(struct sonde_store *store, int64_t run_id,
                                                           struct sonde_store_stream **out,
                                                           int64_t *n, struct sonde_error *error);
 
-/* A source over a run's committed rows. run NULL: the only run, or ARGUMENT naming those there are. The store
- * must outlive the source. Recently read chunks are kept decoded within cache_bytes (0 = 64 MiB). */
-SONDE_MUST_USE enum sonde_status sonde_store_open_source(struct sonde_store *store,
-                                                         const char *run, int64_t cache_bytes,
+/* A source over a run's committed rows. run NULL: the only run, or ARGUMENT naming those there are.
+ * The store must outlive the source. Recently read chunks are kept decoded within cache_bytes (0 =
+ * 64 MiB). */
+SONDE_MUST_USE enum sonde_status sonde_store_open_source(struct sonde_store *store, const char *run,
+                                                         int64_t cache_bytes,
                                                          struct sonde_source **out,
                                                          struct sonde_error *error);
 /* A stream's rows as stored, without widening: [n * width] elements of its dtype. */
@@ -109,8 +109,9 @@ SONDE_MUST_USE enum sonde_status sonde_store_read_raw(struct sonde_source *sourc
                                                       int64_t first, int64_t n, void *out,
                                                       struct sonde_error *error);
 
-/* Byte spans [begin, end) of a sequence's tokens in its text, -1 where a token has none; begin, end:
- * [n_tokens]. *text_begin: where the sequence's text begins within its item's whole text (windows). */
+/* Byte spans [begin, end) of a sequence's tokens in its text, -1 where a token has none; begin,
+ * end: [n_tokens]. *text_begin: where the sequence's text begins within its item's whole text
+ * (windows). */
 SONDE_MUST_USE enum sonde_status sonde_store_read_spans(struct sonde_source *source,
                                                         int64_t sequence, int64_t *begin,
                                                         int64_t *end, int64_t *text_begin,
@@ -118,14 +119,11 @@ SONDE_MUST_USE enum sonde_status sonde_store_read_spans(struct sonde_source *sou
 
 /* Labels. values are per row of the run's space; class label sets intern their names. */
 struct sonde_label_writer; /* one transaction; end in commit or abandon, both free */
-SONDE_MUST_USE enum sonde_status sonde_store_label_begin(struct sonde_store *store, const char *run,
-                                                         const char *set,
-                                                         enum sonde_label_kind kind,
-                                                         enum sonde_row_space space,
-                                                         const char *origin, /* how it was made */
-                                                         bool replace,
-                                                         struct sonde_label_writer **out,
-                                                         struct sonde_error *error);
+SONDE_MUST_USE enum sonde_status
+sonde_store_label_begin(struct sonde_store *store, const char *run, const char *set,
+                        enum sonde_label_kind kind, enum sonde_row_space space,
+                        const char *origin, /* how it was made */
+                        bool replace, struct sonde_label_writer **out, struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_store_label_class(struct sonde_label_writer *w, int64_t row,
                                                          const char *value,
                                                          struct sonde_error *error);
@@ -142,8 +140,9 @@ SONDE_MUST_USE enum sonde_status sonde_store_label_commit(struct sonde_label_wri
                                                           int64_t *n_labelled,
                                                           struct sonde_error *error);
 void sonde_store_label_abandon(struct sonde_label_writer **w);
-/* Runs a read-only SELECT that yields (token row id | sequence, position), value and feeds the writer; an authorizer
- * and a step limit guard it. Columns: token, value or sequence, value; token = token.id as in the views. */
+/* Runs a read-only SELECT that yields (token row id | sequence, position), value and feeds the
+ * writer; an authorizer and a step limit guard it. Columns: token, value or sequence, value; token
+ * = token.id as in the views. */
 SONDE_MUST_USE enum sonde_status sonde_store_label_sql(struct sonde_store *store, const char *run,
                                                        const char *set, const char *sql,
                                                        bool replace, int64_t *n_labelled,
@@ -173,8 +172,9 @@ SONDE_MUST_USE enum sonde_status sonde_store_visit_results(
                                struct sonde_error *error),
     void *ctx, struct sonde_error *error);
 
-/* Activations made elsewhere: adds a token stream to a run, rows keyed (sequence, position); row i of the matrix belongs to
- * keys[i]. Every token of the run must be covered exactly once. With run absent and ids given a run is made. */
+/* Activations made elsewhere: adds a token stream to a run, rows keyed (sequence, position); row i
+ * of the matrix belongs to keys[i]. Every token of the run must be covered exactly once. With run
+ * absent and ids given a run is made. */
 struct sonde_import_row {
     int64_t sequence, position;
     int32_t id;

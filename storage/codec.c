@@ -1,0 +1,191 @@
+#include "storage/codec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ZLIB_CONST /* next_in points to const */
+#include <zlib.h>
+
+/* Level 1 after the shuffle: higher levels gain under 2 % on activations at a third of the speed.
+ */
+#define DEFLATE_LEVEL 1
+
+struct sonde_coder {
+    z_stream deflater, inflater;
+    bool has_deflater, has_inflater;
+    uint8_t *shuffled, *packed;
+    int64_t shuffled_bytes, packed_bytes; /* allocated */
+};
+
+const char *sonde_codec_name(enum sonde_codec codec)
+{
+    return codec == SONDE_CODEC_ZLIB ? "zlib" : "none";
+}
+
+bool sonde_codec_from_name(const char *name, enum sonde_codec *out)
+{
+    if (!name)
+        return false;
+    for (enum sonde_codec codec = SONDE_CODEC_NONE; codec <= SONDE_CODEC_ZLIB; codec++)
+        if (strcmp(name, sonde_codec_name(codec)) == 0) {
+            *out = codec;
+            return true;
+        }
+    return false;
+}
+
+struct sonde_coder *sonde_coder_create(void)
+{
+    return calloc(1, sizeof(struct sonde_coder));
+}
+
+void sonde_coder_destroy(struct sonde_coder **coder)
+{
+    if (!coder || !*coder)
+        return;
+    if ((*coder)->has_deflater)
+        deflateEnd(&(*coder)->deflater);
+    if ((*coder)->has_inflater)
+        inflateEnd(&(*coder)->inflater);
+    free((*coder)->shuffled);
+    free((*coder)->packed);
+    free(*coder);
+    *coder = NULL;
+}
+
+uint32_t sonde_codec_crc32(const void *data, int64_t n_bytes)
+{
+    return (uint32_t)crc32_z(0, data, (size_t)n_bytes);
+}
+
+static bool reserve(uint8_t **memory, int64_t *have, int64_t need)
+{
+    if (*have >= need)
+        return true;
+    uint8_t *grown = realloc(*memory, (size_t)need);
+    if (!grown)
+        return false;
+    *memory = grown;
+    *have = need;
+    return true;
+}
+
+static void shuffle(const uint8_t *in, uint8_t *out, int64_t n, int64_t element)
+{
+    for (int64_t b = 0; b < element; b++)
+        for (int64_t i = 0; i < n; i++)
+            out[b * n + i] = in[i * element + b];
+}
+
+static void unshuffle(const uint8_t *in, uint8_t *out, int64_t n, int64_t element)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t b = 0; b < element; b++)
+            out[i * element + b] = in[b * n + i];
+}
+
+enum sonde_status sonde_coder_encode(struct sonde_coder *coder, enum sonde_codec *codec,
+                                     const void *raw, int64_t n_bytes, int64_t element,
+                                     const void **out, int64_t *out_bytes,
+                                     struct sonde_error *error)
+{
+    if (*codec == SONDE_CODEC_NONE || n_bytes == 0) {
+        *codec = SONDE_CODEC_NONE;
+        *out = raw;
+        *out_bytes = n_bytes;
+        return SONDE_STATUS_OK;
+    }
+    if (!reserve(&coder->shuffled, &coder->shuffled_bytes, n_bytes) ||
+        !reserve(&coder->packed, &coder->packed_bytes, n_bytes))
+        return sonde_error_memory(error, "a chunk's compression");
+    if (!coder->has_deflater) {
+        if (deflateInit(&coder->deflater, DEFLATE_LEVEL) != Z_OK)
+            return sonde_error_memory(error, "a chunk's compression");
+        coder->has_deflater = true;
+    }
+    shuffle(raw, coder->shuffled, n_bytes / element, element);
+    z_stream *z = &coder->deflater;
+    deflateReset(z);
+    z->next_in = coder->shuffled;
+    z->avail_in = (uInt)n_bytes;
+    z->next_out = coder->packed;
+    z->avail_out = (uInt)(n_bytes - 1); /* what does not get smaller is not worth it */
+    if (deflate(z, Z_FINISH) == Z_STREAM_END) {
+        *out = coder->packed;
+        *out_bytes = (int64_t)z->total_out;
+    } else {
+        *codec = SONDE_CODEC_NONE;
+        *out = raw;
+        *out_bytes = n_bytes;
+    }
+    return SONDE_STATUS_OK;
+}
+
+static enum sonde_status inflate_exactly(struct sonde_coder *coder, const void *data,
+                                         int64_t n_bytes, int64_t raw_bytes,
+                                         struct sonde_error *error)
+{
+    z_stream *z = &coder->inflater;
+    uint8_t beyond;
+    inflateReset(z);
+    z->next_in = data;
+    z->avail_in = (uInt)n_bytes;
+    z->next_out = coder->shuffled;
+    z->avail_out = (uInt)raw_bytes;
+    int code = inflate(z, Z_FINISH);
+    if (z->avail_out == 0 && code != Z_STREAM_END) {
+        /* The end mark may still be to come; one byte of room tells it from more data. */
+        z->next_out = &beyond;
+        z->avail_out = 1;
+        code = inflate(z, Z_FINISH);
+        if (z->avail_out == 0)
+            return sonde_error_set(error, SONDE_STATUS_FORMAT,
+                                   "the compressed data gives more than its %lld bytes",
+                                   (long long)raw_bytes);
+    }
+    if (code == Z_MEM_ERROR)
+        return sonde_error_memory(error, "a chunk's decompression");
+    if (code == Z_DATA_ERROR || code == Z_NEED_DICT)
+        return sonde_error_set(error, SONDE_STATUS_FORMAT, "the compressed data is corrupt%s%s",
+                               z->msg ? ": " : "", z->msg ? z->msg : "");
+    if (code != Z_STREAM_END)
+        return sonde_error_set(error, SONDE_STATUS_FORMAT, "the compressed data ends early");
+    if ((int64_t)z->total_out != raw_bytes)
+        return sonde_error_set(error, SONDE_STATUS_FORMAT,
+                               "the compressed data gives %lld bytes, expected %lld",
+                               (long long)z->total_out, (long long)raw_bytes);
+    if (z->avail_in != 0)
+        return sonde_error_set(error, SONDE_STATUS_FORMAT,
+                               "%lld bytes are left over behind the compressed data",
+                               (long long)z->avail_in);
+    return SONDE_STATUS_OK;
+}
+
+enum sonde_status sonde_coder_decode(struct sonde_coder *coder, enum sonde_codec codec,
+                                     const void *data, int64_t n_bytes, int64_t element, void *raw,
+                                     int64_t raw_bytes, struct sonde_error *error)
+{
+    if (codec == SONDE_CODEC_NONE) {
+        if (n_bytes != raw_bytes)
+            return sonde_error_set(error, SONDE_STATUS_FORMAT, "%lld bytes, expected %lld",
+                                   (long long)n_bytes, (long long)raw_bytes);
+        if (n_bytes)
+            memmove(raw, data, (size_t)n_bytes);
+        return SONDE_STATUS_OK;
+    }
+    if (n_bytes > raw_bytes)
+        return sonde_error_set(error, SONDE_STATUS_FORMAT,
+                               "%lld compressed bytes for %lld bytes of data", (long long)n_bytes,
+                               (long long)raw_bytes);
+    if (!reserve(&coder->shuffled, &coder->shuffled_bytes, raw_bytes))
+        return sonde_error_memory(error, "a chunk's decompression");
+    if (!coder->has_inflater) {
+        if (inflateInit(&coder->inflater) != Z_OK)
+            return sonde_error_memory(error, "a chunk's decompression");
+        coder->has_inflater = true;
+    }
+    enum sonde_status status = inflate_exactly(coder, data, n_bytes, raw_bytes, error);
+    if (status == SONDE_STATUS_OK)
+        unshuffle(coder->shuffled, raw, raw_bytes / element, element);
+    return status;
+}
