@@ -53,6 +53,20 @@ void sonde_display_clean(struct sonde_buf *out, const char *text, size_t n)
     }
 }
 
+void sonde_display_token(struct sonde_buf *out, const char *text, size_t n)
+{
+    size_t begin = 0, end = n;
+    while (begin < n && text[begin] == ' ')
+        begin++;
+    while (end > begin && text[end - 1] == ' ')
+        end--;
+    for (size_t i = 0; i < begin; i++)
+        sonde_buf_puts(out, "\xe2\x90\xa3");
+    sonde_display_clean(out, text + begin, end - begin);
+    for (size_t i = end; i < n; i++)
+        sonde_buf_puts(out, "\xe2\x90\xa3");
+}
+
 static int compare_range(const void *key, const void *item)
 {
     uint32_t c = *(const uint32_t *)key;

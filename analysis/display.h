@@ -17,6 +17,9 @@
  */
 void sonde_display_clean(struct sonde_buf *out, const char *text, size_t n);
 
+/* The same for a token or a cell: blanks at either end, which nobody would see, become U+2423. */
+void sonde_display_token(struct sonde_buf *out, const char *text, size_t n);
+
 /* Terminal columns of clean text: 0 for combining marks, 2 for wide and full-width. */
 int64_t sonde_display_width(const char *text, size_t n);
 

@@ -54,7 +54,7 @@ void sonde_cell_print(struct sonde_buf *out, const struct sonde_cell *cell,
         sonde_buf_putc(out, '-');
         break;
     case SONDE_CELL_TEXT:
-        sonde_display_clean(out, cell->text, strlen(cell->text));
+        sonde_display_token(out, cell->text, strlen(cell->text));
         break;
     case SONDE_CELL_INTEGER:
         sonde_buf_printf(out, "%lld", (long long)cell->integer);

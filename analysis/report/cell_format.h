@@ -19,7 +19,7 @@ struct sonde_column_format {
 struct sonde_column_format sonde_column_format_of(const struct sonde_table *t, int64_t column,
                                                   int64_t n_rows);
 
-/* Appends the cell as clean text (sonde_display_clean); "-" for null and NaN. */
+/* Appends the cell as clean text (sonde_display_token); "-" for null and NaN. */
 void sonde_cell_print(struct sonde_buf *out, const struct sonde_cell *cell,
                       const struct sonde_column_format *format);
 
