@@ -20,14 +20,15 @@
 struct sonde_model; /* opaque */
 
 struct sonde_model_options {
-    const char *tokenizer_path;  /* NULL = beside the weights */
+    const char *tokenizer_path;   /* NULL = beside the weights */
     bool allow_missing_tokenizer; /* a model without tokenizer files opens; tokenizer() is NULL */
-    bool random_weights;         /* same shapes, weights drawn anew: the random-weights baseline. Matrices
-                                    ~ N(0, 0.02^2) (embeddings too), gains 1, biases 0 */
-    uint64_t seed;               /* of random_weights; 0 = 42 */
+    bool random_weights; /* same shapes, weights drawn anew: the random-weights baseline. Matrices
+                            ~ N(0, 0.02^2) (embeddings too), gains 1, biases 0 */
+    uint64_t seed;       /* of random_weights; 0 = 42 */
 };
 
-/* MODEL: a Hugging Face folder, a llama2.c .bin (tokenizer: tok*.bin or tokenizer.bin beside it). */
+/* MODEL: a Hugging Face folder, a llama2.c .bin (tokenizer: tok*.bin or tokenizer.bin beside it).
+ */
 SONDE_MUST_USE enum sonde_status sonde_model_open(struct sonde_model **out, const char *path,
                                                   const struct sonde_model_options *options,
                                                   struct sonde_error *error);
@@ -40,8 +41,8 @@ const char *sonde_model_path(const struct sonde_model *model);
 const char *sonde_model_config_json(const struct sonde_model *model); /* verbatim; "" for .bin */
 /* SHA-256 over the weight files' bytes in order of their names, hex; computed at the first call
  * (thread-safe), which may fail. */
-SONDE_MUST_USE enum sonde_status sonde_model_hash(const struct sonde_model *model,
-                                                  const char **hex, struct sonde_error *error);
+SONDE_MUST_USE enum sonde_status sonde_model_hash(const struct sonde_model *model, const char **hex,
+                                                  struct sonde_error *error);
 int64_t sonde_model_parameters(const struct sonde_model *model);
 int64_t sonde_model_file_bytes(const struct sonde_model *model);
 /* Dtype of the weight matrices ("f32", "bf16", "mixed"). */
@@ -51,18 +52,21 @@ int sonde_model_n_warnings(const struct sonde_model *model);
 const char *sonde_model_warning(const struct sonde_model *model, int i);
 const struct sonde_site_set *sonde_model_sites(const struct sonde_model *model);
 
-/* The families that can be loaded, for `sonde models`. NULL-terminated; model_types as config.json says. */
+/* The families that can be loaded, for `sonde models`: an array of n. model_types as config.json
+ * writes them, "a, b". */
+struct sonde_family; /* of the loader's own use */
 struct sonde_family_info {
     const char *name, *model_types, *summary;
+    const struct sonde_family *family;
 };
 const struct sonde_family_info *sonde_families(int *n);
 
 struct sonde_session; /* opaque */
 
 struct sonde_session_options {
-    int64_t max_tokens;   /* longest sequence; 0 = the model's n_ctx */
-    bool cache;           /* keep keys and values, for generation */
-    size_t max_bytes;     /* most scratch memory; 0 = no limit */
+    int64_t max_tokens;      /* longest sequence; 0 = the model's n_ctx */
+    bool cache;              /* keep keys and values, for generation */
+    size_t max_bytes;        /* most scratch memory; 0 = no limit */
     struct sonde_pool *pool; /* used inside one pass (long sequences); may be NULL */
 };
 SONDE_MUST_USE enum sonde_status sonde_session_create(struct sonde_session **out,
@@ -75,20 +79,24 @@ int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_toke
                                  const struct sonde_site_set *observe);
 
 struct sonde_forward_args {
-    const int32_t *ids;           /* [n_tokens], each in [0, V) (checked) */
-    int64_t n_tokens;             /* >= 1 */
-    const int32_t *token_types;   /* NULL = zeros; encoders */
+    const int32_t *ids;             /* [n_tokens], each in [0, V) (checked) */
+    int64_t n_tokens;               /* >= 1 */
+    const int32_t *token_types;     /* NULL = zeros; encoders */
     const struct sonde_hook *hooks; /* called in order at every site */
     int n_hooks;
-    int stop_after_layer;         /* 0 = run all; k = blocks 0..k-1 only, no final norm. */
-    bool no_logits;               /* true = the final norm and logits are formed only if observed */
-    float *logits_last;           /* [V] or NULL: logits of the last position (generation) */
+    int stop_after_layer; /* 0 = run all; k = blocks 0..k-1 only, no final norm. */
+    bool no_logits;       /* true = the final norm and logits are formed only if observed */
+    float *logits_last;   /* [V] or NULL: logits of the last position (generation) */
 };
-/* One pass. With a cache the tokens continue after those fed before. Non-finite activations are counted,
- * see sonde_session_nonfinite. */
+/* One pass. With a cache the tokens continue after those fed before. Non-finite activations are
+ * counted, see sonde_session_nonfinite. */
 SONDE_MUST_USE enum sonde_status sonde_forward(struct sonde_session *session,
                                                const struct sonde_forward_args *args,
                                                struct sonde_error *error);
+/* NaN and infinities met in the residual streams and logits of all passes since creation. */
+int64_t sonde_session_nonfinite(const struct sonde_session *session);
+/* Most scratch bytes that were in use at once. */
+int64_t sonde_session_peak_bytes(const struct sonde_session *session);
 /* Forgets the cached keys and values. */
 void sonde_session_reset(struct sonde_session *session);
 int64_t sonde_session_cached(const struct sonde_session *session);
@@ -96,15 +104,15 @@ int64_t sonde_session_cached(const struct sonde_session *session);
 /* The readout of the lens: final norm computed on x itself, then the unembedding, for n rows:
  * logits[n, V] = unembed(ln_final(x[n, D])). x is untouched. The same kernels as the forward pass:
  * at hook_resid_post of the last layer the result equals the model's logits. scratch may be shared
- * by calls on one thread. Masked-LM encoders apply their head. `vocab_first`, `vocab_count`: only these
- * rows of the unembedding (0, 0 = all), so that no [n, V] array need exist. */
+ * by calls on one thread. Masked-LM encoders apply their head. `vocab_first`, `vocab_count`: only
+ * these rows of the unembedding (0, 0 = all), so that no [n, V] array need exist. */
 SONDE_MUST_USE enum sonde_status sonde_model_readout(const struct sonde_model *model,
                                                      struct sonde_arena *scratch, const float *x,
                                                      int64_t n, int64_t vocab_first,
                                                      int64_t vocab_count, float *logits,
                                                      struct sonde_error *error);
-/* The unembedding alone (after the final norm's gain if fold_gain, no centring or scale, no bias): how a direction in the
- * residual stream writes on the vocabulary. */
+/* The unembedding alone (after the final norm's gain if fold_gain, no centring or scale, no bias):
+ * how a direction in the residual stream writes on the vocabulary. */
 SONDE_MUST_USE enum sonde_status sonde_model_unembed(const struct sonde_model *model,
                                                      struct sonde_arena *scratch, const float *x,
                                                      int64_t n, bool fold_gain, int64_t vocab_first,

@@ -22,14 +22,14 @@ enum sonde_position_kind {
 };
 
 struct sonde_spec {
-    const char *family;     /* "llama", "gpt2", ... */
+    const char *family; /* "llama", "gpt2", ... */
     int n_layers;
     int64_t d_model, n_heads, n_kv_heads, d_head, d_mlp, d_vocab, n_ctx;
 
     enum sonde_norm_kind norm;
     enum sonde_norm_place norm_place;
     double norm_eps;
-    bool norm_embedding;    /* LayerNorm right after the embedding sum (encoders) */
+    bool norm_embedding; /* LayerNorm right after the embedding sum (encoders) */
     bool norm_final;
 
     enum sonde_position_kind position;
@@ -39,42 +39,62 @@ struct sonde_spec {
     double rotary_base;
 
     bool causal;
-    float attention_scale;  /* usually 1 / sqrt(d_head); per-layer variants in attention_scale_layer */
-    bool attention_scale_by_layer; /* further divided by (layer + 1): GPT-2's scale_attn_by_inverse_layer_idx */
-    int64_t window;         /* 0 = none */
-    bool parallel;          /* attention and MLP read the same stream and are added together */
-    bool shared_norm;       /* parallel with one norm (GPT-J, Phi) */
+    float
+        attention_scale; /* usually 1 / sqrt(d_head); per-layer variants in attention_scale_layer */
+    bool attention_scale_by_layer; /* further divided by (layer + 1): GPT-2's
+                                      scale_attn_by_inverse_layer_idx */
+    int64_t window;                /* 0 = none */
+    bool parallel;    /* attention and MLP read the same stream and are added together */
+    bool shared_norm; /* parallel with one norm (GPT-J, Phi) */
 
     enum sonde_activation activation;
     bool gated;
-    bool token_types;       /* BERT's segment embedding */
-    float embed_scale;      /* multiplies the embedding; 1 */
-    float logit_softcap;    /* 0 = none */
-    bool tied;              /* the unembedding is the embedding */
-    bool mlm_head;          /* dense, activation, norm before the unembedding: masked-LM encoders */
-    bool interleaved_qkv;   /* for `sonde info` only: fused projections were split at load */
+    bool token_types;     /* BERT's segment embedding */
+    float embed_scale;    /* multiplies the embedding; 1 */
+    float logit_softcap;  /* 0 = none */
+    bool tied;            /* the unembedding is the embedding */
+    bool mlm_head;        /* dense, activation, norm before the unembedding: masked-LM encoders */
+    bool headless;        /* no unembedding in the files: the model has no logits */
+    bool interleaved_qkv; /* for `sonde info` only: fused projections were split at load */
 };
 
 /* The sites that a model with this spec has. */
 void sonde_spec_sites(const struct sonde_spec *spec, struct sonde_site_set *out);
-/* Values of one row of the site (map sites: heads). */
+/* Values of one row of the site (map sites: heads). The shape of a row: rank 1 or 2, dim[2] (map
+ * sites: {heads}). */
 int64_t sonde_spec_site_width(const struct sonde_spec *spec, enum sonde_site_kind kind);
+int sonde_spec_site_shape(const struct sonde_spec *spec, enum sonde_site_kind kind, int64_t dim[2]);
+/* The row space is the map of attention, [H, T, T], and not a row per token. */
+bool sonde_site_is_map(enum sonde_site_kind kind);
+
+/* Largest sizes that a spec may name; products of any two stay far inside int64. */
+enum {
+    SONDE_SPEC_SIZE_MAX = 1 << 24,
+    SONDE_SPEC_HEADS_MAX = 1 << 14,
+};
+/* Refuses a spec that no forward pass could follow: sizes outside 1..maximum, heads that the
+ * key/value heads do not divide, odd or too many rotary dimensions, eps or base not above 0, and
+ * what is not a number. `name` (the config file) begins the message. */
+SONDE_MUST_USE enum sonde_status sonde_spec_validate(const struct sonde_spec *spec,
+                                                     const char *name, struct sonde_error *error);
 
 struct sonde_layer_weights {
     struct sonde_weight ln1_gain, ln1_bias, ln2_gain, ln2_bias;
-    struct sonde_weight w_q, w_k, w_v, w_o; /* linear; views into a fused tensor where it is fused */
+    struct sonde_weight w_q, w_k, w_v,
+        w_o; /* linear; views into a fused tensor where it is fused */
     struct sonde_weight b_q, b_k, b_v, b_o;
     struct sonde_weight w_gate, w_up, w_down; /* plain MLP: w_up is the input projection */
     struct sonde_weight b_gate, b_up, b_down;
 };
 struct sonde_weights {
-    struct sonde_weight embed;        /* [V, D] */
-    struct sonde_weight pos_embed;    /* [n, D] */
-    struct sonde_weight token_type;   /* [types, D] */
+    struct sonde_weight embed;      /* [V, D] */
+    struct sonde_weight pos_embed;  /* [n, D] */
+    struct sonde_weight token_type; /* [types, D] */
     struct sonde_weight embed_ln_gain, embed_ln_bias;
     struct sonde_weight ln_final_gain, ln_final_bias;
     struct sonde_weight unembed, unembed_bias; /* [V, D], [V] */
-    struct sonde_weight head_dense, head_dense_bias, head_ln_gain, head_ln_bias; /* masked-LM head */
+    struct sonde_weight head_dense, head_dense_bias, head_ln_gain,
+        head_ln_bias;                  /* masked-LM head */
     struct sonde_layer_weights *layer; /* [n_layers] */
 };
 

@@ -1,0 +1,183 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/num.h"
+#include "core/model/session_internal.h"
+#include "core/tensor/gemm.h"
+
+enum { CACHE_STEP = 64 };
+
+void sonde_session_destroy(struct sonde_session **session)
+{
+    if (!session || !*session) {
+        return;
+    }
+    struct sonde_session *s = *session;
+    for (int i = 0; s->layer && i < s->model->spec.n_layers; i++) {
+        free(s->layer[i].k);
+        free(s->layer[i].v);
+    }
+    free(s->layer);
+    free(s->cos);
+    free(s->sin);
+    sonde_arena_destroy(&s->arena);
+    free(s);
+    *session = NULL;
+}
+
+enum sonde_status sonde_session_create(struct sonde_session **out, const struct sonde_model *model,
+                                       const struct sonde_session_options *options,
+                                       struct sonde_error *error)
+{
+    struct sonde_session_options chosen = options ? *options : (struct sonde_session_options){ 0 };
+    const struct sonde_spec *spec = &model->spec;
+    if (chosen.max_tokens == 0) {
+        chosen.max_tokens = spec->n_ctx;
+    }
+    if (chosen.max_tokens < 0 || chosen.max_tokens > SONDE_SPEC_SIZE_MAX ||
+        (spec->position == SONDE_POSITION_LEARNED && chosen.max_tokens > spec->n_ctx)) {
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "%lld tokens at once, the model takes at most %lld",
+                               (long long)chosen.max_tokens, (long long)spec->n_ctx);
+    }
+    if (chosen.cache && !spec->causal) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "%s attends in both directions and cannot go on from a cache",
+                               spec->family);
+    }
+    struct sonde_session *s = calloc(1, sizeof *s);
+    if (!s) {
+        return sonde_error_memory(error, "a session");
+    }
+    sonde_gemm_prepare();
+    s->model = model;
+    s->pool = chosen.pool;
+    s->max_tokens = chosen.max_tokens;
+    s->cache = chosen.cache;
+    s->arena = sonde_arena_create(chosen.max_bytes);
+    s->layer = chosen.cache ? calloc((size_t)spec->n_layers, sizeof *s->layer) : NULL;
+    if (!s->arena || (chosen.cache && !s->layer)) {
+        sonde_session_destroy(&s);
+        return sonde_error_memory(error, "a session");
+    }
+    *out = s;
+    return SONDE_STATUS_OK;
+}
+
+static bool reserve_rotary(struct sonde_session *s, int64_t n)
+{
+    int64_t n_pairs = s->model->spec.rotary_dims / 2;
+    int64_t want = s->n_rotary ? 2 * s->n_rotary : CACHE_STEP;
+    want = want < n ? n : want;
+    want = want > s->max_tokens ? s->max_tokens : want;
+    float *cos_table = malloc((size_t)(want * n_pairs) * sizeof *cos_table);
+    float *sin_table = malloc((size_t)(want * n_pairs) * sizeof *sin_table);
+    if (!cos_table || !sin_table) {
+        free(cos_table);
+        free(sin_table);
+        return false;
+    }
+    sonde_rotary_fill(cos_table, sin_table, want, s->model->spec.rotary_dims, s->model->inv_freq,
+                      1.0);
+    free(s->cos);
+    free(s->sin);
+    s->cos = cos_table;
+    s->sin = sin_table;
+    s->n_rotary = want;
+    return true;
+}
+
+enum sonde_status sonde_session_reserve(struct sonde_session *s, int64_t n,
+                                        struct sonde_error *error)
+{
+    const struct sonde_spec *spec = &s->model->spec;
+    bool ok = true;
+    if (spec->position == SONDE_POSITION_ROTARY && n > s->n_rotary) {
+        ok = reserve_rotary(s, n);
+    }
+    int64_t row = spec->n_kv_heads * spec->d_head;
+    int64_t need = (n + CACHE_STEP - 1) / CACHE_STEP * CACHE_STEP * row;
+    for (int i = 0; ok && s->layer && i < spec->n_layers; i++) {
+        struct sonde_layer_cache *c = &s->layer[i];
+        ok = sonde_grow((void **)&c->k, &c->k_capacity, need, sizeof *c->k, INT64_C(1) << 48) &&
+             sonde_grow((void **)&c->v, &c->v_capacity, need, sizeof *c->v, INT64_C(1) << 48);
+    }
+    return ok ? SONDE_STATUS_OK : sonde_error_memory(error, "the key-value cache");
+}
+
+void sonde_session_reset(struct sonde_session *session)
+{
+    session->n_cached = 0;
+}
+
+int64_t sonde_session_cached(const struct sonde_session *session)
+{
+    return session->n_cached;
+}
+
+int64_t sonde_session_nonfinite(const struct sonde_session *session)
+{
+    return session->n_nonfinite;
+}
+
+int64_t sonde_session_peak_bytes(const struct sonde_session *session)
+{
+    return (int64_t)sonde_arena_peak(session->arena);
+}
+
+/* Floats of one buffer as the arena hands it out. */
+static int64_t buffer(int64_t n)
+{
+    int64_t step = SONDE_ARENA_ALIGN / (int64_t)sizeof(float);
+    return (n + step - 1) / step * step;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static bool wants_anywhere(const struct sonde_model *model, const struct sonde_site_set *set,
+                           enum sonde_site_kind kind)
+{
+    bool per_layer = sonde_site_describe(kind)->per_layer;
+    for (int l = 0; l < (per_layer ? model->spec.n_layers : 1); l++) {
+        if (sonde_site_set_has(set, (struct sonde_site){ kind, per_layer ? l : -1 })) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The most that one op takes for itself: a widened panel (at most 2^18 floats, or 64 outputs of a
+ * wide input) and a widened vector, or the score rows of one block of queries and a cleaned copy
+ * of the values. One thread. */
+static int64_t op_scratch(const struct sonde_spec *spec, int64_t T)
+{
+    int64_t widest = larger(larger(spec->d_mlp, spec->d_model), spec->n_heads * spec->d_head);
+    int64_t product = larger(1 << 18, 64 * widest) + 2 * buffer(larger(widest, spec->d_vocab));
+    int64_t attention = buffer(64 * T) + 2 * buffer(T * spec->n_kv_heads * (spec->d_head + 1));
+    return larger(product, attention);
+}
+
+int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_tokens,
+                                 const struct sonde_site_set *observe)
+{
+    const struct sonde_spec *spec = &model->spec;
+    int64_t T = n_tokens, D = spec->d_model, HE = spec->n_heads * spec->d_head;
+    int64_t GE = spec->n_kv_heads * spec->d_head;
+    int64_t stay = 5 * buffer(T * D) + 2 * buffer(T);
+    int64_t attention = 2 * buffer(T * HE) + 2 * buffer(T * GE);
+    int64_t map = buffer(spec->n_heads * T * T);
+    attention += wants_anywhere(model, observe, SONDE_SITE_ATTN_SCORES) ? map : 0;
+    attention += wants_anywhere(model, observe, SONDE_SITE_PATTERN) ? map : 0;
+    if (wants_anywhere(model, observe, SONDE_SITE_RESULT)) {
+        attention += buffer(T * spec->n_heads * D);
+    }
+    int64_t mlp = (spec->gated ? 2 : 1) * buffer(T * spec->d_mlp);
+    int64_t end = wants_anywhere(model, observe, SONDE_SITE_LOGITS) ? buffer(T * spec->d_vocab)
+                                                                    : buffer(spec->d_vocab);
+    int64_t rotary = spec->position == SONDE_POSITION_ROTARY ? 2 * T * spec->rotary_dims : 0;
+    int64_t floats = stay + larger(larger(attention, mlp), end) + op_scratch(spec, T) + rotary;
+    return floats * (int64_t)sizeof(float);
+}

@@ -1,0 +1,44 @@
+/*
+ * Tensor table: the tensors of one model over all its safetensors shards, by name. Opens
+ * model.safetensors, or the shards that model.safetensors.index.json names (plain file names inside
+ * the folder; every tensor exactly once). A "__metadata__" entry whose key is no tensor and whose
+ * value is one is an alias.
+ */
+#ifndef SONDE_CORE_MODEL_TENSOR_TABLE_H
+#define SONDE_CORE_MODEL_TENSOR_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/status.h"
+#include "core/tensor/safetensors.h"
+
+struct sonde_tensor_table; /* immutable after open but for the marks of what was used */
+
+SONDE_MUST_USE enum sonde_status sonde_tensor_table_open(struct sonde_tensor_table **out,
+                                                         const char *folder,
+                                                         struct sonde_error *error);
+void sonde_tensor_table_close(struct sonde_tensor_table **table);
+
+struct sonde_tensor_ref {
+    struct sonde_safetensors *file;
+    const struct sonde_safetensors_entry *entry;
+    int64_t index; /* in the table */
+};
+/* By name or alias; marks the tensor as used. False where there is none. */
+bool sonde_tensor_table_find(struct sonde_tensor_table *table, const char *name,
+                             struct sonde_tensor_ref *out);
+/* The same without the mark. */
+bool sonde_tensor_table_has(const struct sonde_tensor_table *table, const char *name);
+/* The i-th tensor that was never found by name, or NULL at the end of them. */
+const char *sonde_tensor_table_unused(const struct sonde_tensor_table *table, int64_t i);
+int64_t sonde_tensor_table_bytes(const struct sonde_tensor_table *table); /* of all files */
+/* Paths of the files in the order of their names. */
+int sonde_tensor_table_n_files(const struct sonde_tensor_table *table);
+const char *sonde_tensor_table_file(const struct sonde_tensor_table *table, int i);
+
+/* SHA-256 (hex) over the bytes of the files, one after the other. */
+SONDE_MUST_USE enum sonde_status sonde_hash_files(const char *const *paths, int n, char hex[65],
+                                                  struct sonde_error *error);
+
+#endif
