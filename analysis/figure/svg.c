@@ -5,7 +5,7 @@
 #include "analysis/display.h"
 #include "analysis/figure/png_encode.h"
 
-#define CELLS_AS_RECTANGLES_MAX 6000
+#define CELLS_AS_RECTANGLES_MAX 2500
 
 void sonde_xml_escape(struct sonde_buf *out, const char *text)
 {
