@@ -1,6 +1,5 @@
 /* Elementwise ops. Tensors are contiguous and are treated as one row of values. */
 #include <assert.h>
-#include <math.h>
 
 #include "core/tensor/op_common.h"
 #include "core/tensor/vector.h"
@@ -14,45 +13,36 @@ struct elements {
 
 static void activate(float *y, const float *x, enum sonde_activation kind, int64_t n)
 {
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
     switch (kind) {
     case SONDE_ACTIVATION_GELU:
-        /* Phi(x) = erfc(-x / sqrt 2) / 2 keeps its digits in the negative tail; 1 + erf does not.
-         */
-        for (int64_t i = 0; i < n; i++) {
-            y[i] = 0.5f * x[i] * erfcf(-x[i] * 0x1.6a09e6p-1f);
-        }
+        vector->gelu(y, x, n);
         break;
     case SONDE_ACTIVATION_GELU_TANH:
         /* (1 + tanh u) / 2 = 1 / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) */
-        sonde_vector_kernels()->cubic_gate(y, x, 1.5957691216057308f, 0.07135481282687983f, n);
+        vector->cubic_gate(y, x, 1.5957691216057308f, 0.07135481282687983f, n);
         break;
     case SONDE_ACTIVATION_SILU:
-        sonde_vector_kernels()->sigmoid_gate(y, x, 1.0f, n);
+        vector->sigmoid_gate(y, x, 1.0f, n);
         break;
     case SONDE_ACTIVATION_QUICK_GELU:
-        sonde_vector_kernels()->sigmoid_gate(y, x, 1.702f, n);
+        vector->sigmoid_gate(y, x, 1.702f, n);
+        break;
+    case SONDE_ACTIVATION_TANH:
+        vector->tanh(y, x, 1.0f, n);
+        break;
+    case SONDE_ACTIVATION_SIGMOID:
+        vector->sigmoid(y, x, n);
         break;
     case SONDE_ACTIVATION_RELU:
+    case SONDE_ACTIVATION_RELU_SQUARED:
         for (int64_t i = 0; i < n; i++) {
             y[i] = x[i] < 0.0f ? 0.0f : x[i];
         }
         break;
-    case SONDE_ACTIVATION_RELU_SQUARED:
-        for (int64_t i = 0; i < n; i++) {
-            const float positive = x[i] < 0.0f ? 0.0f : x[i];
-            y[i] = positive * positive;
-        }
-        break;
-    case SONDE_ACTIVATION_TANH:
-        for (int64_t i = 0; i < n; i++) {
-            y[i] = tanhf(x[i]);
-        }
-        break;
-    case SONDE_ACTIVATION_SIGMOID:
-        for (int64_t i = 0; i < n; i++) {
-            y[i] = 1.0f / (1.0f + expf(-x[i]));
-        }
-        break;
+    }
+    for (int64_t i = 0; i < n && kind == SONDE_ACTIVATION_RELU_SQUARED; i++) {
+        y[i] *= y[i];
     }
 }
 

@@ -73,8 +73,8 @@ static void adjust_scores(const struct attention *a, int64_t head, float *row, i
                           int64_t high)
 {
     const float cap = a->args->softcap;
-    for (int64_t s = low; s < high && cap > 0.0f; s++) {
-        row[s] = cap * tanhf(row[s] / cap);
+    if (cap > 0.0f) {
+        sonde_vector_kernels()->tanh(row + low, row + low, cap, high - low);
     }
     for (int64_t s = low; s < high && a->args->alibi; s++) {
         row[s] += a->args->alibi[head] * (float)s;

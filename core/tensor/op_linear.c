@@ -1,16 +1,19 @@
 /* Ops that multiply by a weight: linear, embedding, unembedding, the heads' shares of attn_out. */
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 #include "core/tensor/gemm.h"
 #include "core/tensor/op_common.h"
+#include "core/tensor/vector.h"
 
 /* The product is cut into tasks of ROW_BLOCK rows and one panel of outputs. Both depend on the
  * weight's shape and the row's place alone, so the bits do not depend on the pool, and an F32
  * weight gives the same bits as an F16 one of the same values. The sum over the inputs is never cut
- * here. A widened panel of PANEL_ELEMENTS floats stays in the second-level cache. */
-enum { ROW_BLOCK = 256, PANEL_ELEMENTS = 1 << 18, PANEL_STEP = 64, PANEL_MAX = 1024 };
+ * here.
+ *
+ * A panel has at least PANEL_STEP outputs, because each product lays out the rows of x anew, and
+ * about PANEL_ELEMENTS of the weight, so that a widened one stays in the cache. */
+enum { ROW_BLOCK = 256, PANEL_ELEMENTS = 1 << 19, PANEL_STEP = 256, PANEL_MAX = 1024 };
 
 static int64_t panel_outputs(int64_t n_in)
 {
@@ -155,9 +158,7 @@ static void softcap_rows(void *arg, int64_t first, int64_t last)
     const struct softcap *s = arg;
     for (int64_t t = first; t < last; t++) {
         float *row = s->logits.data + t * s->logits.stride[0];
-        for (int64_t v = 0; v < s->logits.dim[1]; v++) {
-            row[v] = s->cap * tanhf(row[v] / s->cap);
-        }
+        sonde_vector_kernels()->tanh(row, row, s->cap, s->logits.dim[1]);
     }
 }
 

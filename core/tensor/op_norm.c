@@ -13,20 +13,21 @@ struct norm {
 
 static void norm_row(const struct norm *n, int64_t t)
 {
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
     const struct sonde_norm_args *args = n->args;
     const int64_t d_model = n->x.dim[1];
     const float *x = n->x.data + t * n->x.stride[0];
     float *y = n->y.data + t * n->y.stride[0];
     const double mean = args->kind == SONDE_NORM_LAYER && d_model > 0
-                            ? sonde_vector_kernels()->sum(x, d_model) / (double)d_model
+                            ? vector->sum(x, d_model) / (double)d_model
                             : 0.0;
     const double variance =
-        d_model > 0 ? sonde_vector_kernels()->sum_squares(x, mean, d_model) / (double)d_model : 0.0;
+        d_model > 0 ? vector->sum_squares(x, mean, d_model) / (double)d_model : 0.0;
     const double scale = sqrt(variance + args->eps);
     /* The normalized values are what the gain sees, whether anybody asked for them or not. */
     float *normalized =
         args->normalized.data ? args->normalized.data + t * args->normalized.stride[0] : y;
-    sonde_vector_kernels()->normalize(normalized, x, mean, 1.0 / scale, d_model);
+    vector->normalize(normalized, x, mean, 1.0 / scale, d_model);
     if (args->scale.data) {
         args->scale.data[t * args->scale.stride[0]] = (float)scale;
     }

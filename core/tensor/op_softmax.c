@@ -15,10 +15,10 @@ static float row_shift(const float *x, int64_t n)
 
 void sonde_softmax_row(float *y, const float *x, int64_t n)
 {
-    sonde_vector_kernels()->exp(y, x, row_shift(x, n), n);
-    const double sum = sonde_vector_kernels()->sum(y, n);
-    const double factor = sum == 0.0 ? 0.0 : 1.0 / sum;
-    sonde_vector_kernels()->normalize(y, y, 0.0, factor, n);
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
+    vector->exp(y, x, row_shift(x, n), n);
+    const double sum = vector->sum(y, n);
+    vector->normalize(y, y, 0.0, sum == 0.0 ? 0.0 : 1.0 / sum, n);
 }
 
 struct rows {
@@ -38,16 +38,17 @@ static void softmax_rows(void *arg, int64_t first, int64_t last)
  * fixes the order of the sum. */
 static void log_softmax_row(float *y, const float *x, int64_t n)
 {
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
     float buffer[1024];
     const int64_t size = (int64_t)(sizeof(buffer) / sizeof(buffer[0]));
     const float shift = row_shift(x, n);
     double sum = 0.0;
     for (int64_t i = 0; i < n; i += size) {
         const int64_t part = sonde_min_i64(size, n - i);
-        sonde_vector_kernels()->exp(buffer, x + i, shift, part);
-        sum += sonde_vector_kernels()->sum(buffer, part);
+        vector->exp(buffer, x + i, shift, part);
+        sum += vector->sum(buffer, part);
     }
-    sonde_vector_kernels()->normalize(y, x, (double)shift + log(sum), 1.0, n);
+    vector->normalize(y, x, (double)shift + log(sum), 1.0, n);
 }
 
 static void log_softmax_rows(void *arg, int64_t first, int64_t last)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/tensor/bits.h"
 #include "core/tensor/target.h"
 
 /* Sums run in 16 lanes that are joined in order at the end. */
@@ -11,20 +12,6 @@ enum { LANES = 16, HALF_LANES = 8 };
 /* Vector types of the compiler, lowered to what the target has. */
 typedef float float8 __attribute__((vector_size(32)));
 typedef double double8 __attribute__((vector_size(64)));
-
-SONDE_TARGET_BODY uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    return bits;
-}
-
-SONDE_TARGET_BODY float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
 
 /*
  * exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= 0.3466. ln 2 is split so that n * LN2_HIGH is
@@ -50,9 +37,10 @@ SONDE_TARGET_BODY float exp_one(float x)
     p = p * r + 0.5f;
     p = 1.0f + (r + r * r * p);
     /* Unsigned throughout: for NaN the bits are arbitrary and the product is NaN all the same. */
-    const uint32_t biased = bits_of(shifted) - bits_of(round_magic) + 256u; /* n + 256 */
+    const uint32_t biased =
+        sonde_bits_of(shifted) - sonde_bits_of(round_magic) + 256u; /* n + 256 */
     const uint32_t half = biased >> 1;
-    return p * float_of((half - 1u) << 23) * float_of((biased - half - 1u) << 23);
+    return p * sonde_float_of((half - 1u) << 23) * sonde_float_of((biased - half - 1u) << 23);
 }
 
 SONDE_TARGET_BODY void exp_body(float *y, const float *x, float shift, int64_t n)
@@ -154,11 +142,108 @@ SONDE_TARGET_BODY void cubic_gate_body(float *y, const float *x, float a, float 
     }
 }
 
+SONDE_TARGET_BODY void sigmoid_body(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        y[i] = 1.0f / (1.0f + exp_one(-x[i]));
+    }
+}
+
+/* Both polynomials are minimax fits; tests/kernels/fit_polynomials.py prints them. */
+
+/* |x| <= 0.625: x + x^3 P(x^2), off by 4.2e-9; beyond, 1 - 2 / (1 + exp(2 |x|)), where the
+ * subtrahend is below 0.45 and its errors shrink with it. */
+SONDE_TARGET_BODY float tanh_one(float x)
+{
+    const float z = x * x;
+    float p = -0.005717045478f;
+    p = p * z + 0.0206505877f;
+    p = p * z - 0.05374349821f;
+    p = p * z + 0.1333149129f;
+    p = p * z - 0.3333328393f;
+    const float near = x + x * z * p;
+    const float size = sonde_float_of(sonde_bits_of(x) & 0x7fffffffu);
+    const float far = 1.0f - 2.0f / (1.0f + exp_one(2.0f * size));
+    const uint32_t sign = sonde_bits_of(x) & 0x80000000u;
+    return sonde_select(size <= 0.625f, near, sonde_float_of(sonde_bits_of(far) | sign));
+}
+
+SONDE_TARGET_BODY void tanh_body(float *y, const float *x, float cap, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        y[i] = cap * tanh_one(x[i] / cap);
+    }
+}
+
+/* x Phi(x). With a = |x| the tail is Phi(-a) = exp(-a^2 / 2) Q(s) / (1 + 2a), s = (a - 3) / (a +
+ * 3), Q off by 7.9e-9 for a <= 14; the exponential is 0 beyond 14.43. The negative side keeps its
+ * digits, which 1 + erf would cancel. */
+SONDE_TARGET_BODY float gelu_one(float x)
+{
+    float a = sonde_float_of(sonde_bits_of(x) & 0x7fffffffu);
+    a = a > 14.5f ? 14.5f : a;
+    const float s = (a - 3.0f) / (a + 3.0f);
+    float q = 8.078446782e-5f;
+    q = q * s - 5.0255408e-5f;
+    q = q * s - 0.001050342064f;
+    q = q * s - 0.0003210867878f;
+    q = q * s + 0.006967899656f;
+    q = q * s - 0.0006010795223f;
+    q = q * s - 0.05158626259f;
+    q = q * s + 0.1365434438f;
+    q = q * s - 0.1560896747f;
+    q = q * s + 0.01334902103f;
+    q = q * s + 0.8505976423f;
+    const float tail = exp_one(-0.5f * (a * a)) * q / (1.0f + 2.0f * a);
+    return x * sonde_select(x < 0.0f, tail, 1.0f - tail);
+}
+
+SONDE_TARGET_BODY void gelu_body(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        y[i] = gelu_one(x[i]);
+    }
+}
+
+SONDE_TARGET_BODY void widen_f16_body(float *y, const unsigned char *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t half;
+        memcpy(&half, x + 2 * i, sizeof(half));
+        y[i] = sonde_widen_f16(half);
+    }
+}
+
+SONDE_TARGET_BODY void widen_bf16_body(float *y, const unsigned char *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t half;
+        memcpy(&half, x + 2 * i, sizeof(half));
+        y[i] = sonde_widen_bf16(half);
+    }
+}
+
+SONDE_TARGET_BODY void narrow_f16_body(unsigned char *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint16_t half = sonde_narrow_f16(x[i]);
+        memcpy(y + 2 * i, &half, sizeof(half));
+    }
+}
+
+SONDE_TARGET_BODY void narrow_bf16_body(unsigned char *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint16_t half = sonde_narrow_bf16(x[i]);
+        memcpy(y + 2 * i, &half, sizeof(half));
+    }
+}
+
 SONDE_TARGET_BODY bool is_finite_body(const float *x, int64_t n)
 {
     uint32_t largest = 0;
     for (int64_t i = 0; i < n; i++) {
-        const uint32_t magnitude = bits_of(x[i]) & 0x7fffffffu;
+        const uint32_t magnitude = sonde_bits_of(x[i]) & 0x7fffffffu;
         largest = magnitude > largest ? magnitude : largest;
     }
     return largest < 0x7f800000u;
@@ -196,13 +281,54 @@ SONDE_TARGET_BODY bool is_finite_body(const float *x, int64_t n)
     {                                                                                              \
         cubic_gate_body(y, x, a, c, n);                                                            \
     }                                                                                              \
+    attribute static void sigmoid_##suffix(float *y, const float *x, int64_t n)                    \
+    {                                                                                              \
+        sigmoid_body(y, x, n);                                                                     \
+    }                                                                                              \
+    attribute static void tanh_##suffix(float *y, const float *x, float cap, int64_t n)            \
+    {                                                                                              \
+        tanh_body(y, x, cap, n);                                                                   \
+    }                                                                                              \
+    attribute static void gelu_##suffix(float *y, const float *x, int64_t n)                       \
+    {                                                                                              \
+        gelu_body(y, x, n);                                                                        \
+    }                                                                                              \
     attribute static bool is_finite_##suffix(const float *x, int64_t n)                            \
     {                                                                                              \
         return is_finite_body(x, n);                                                               \
     }                                                                                              \
+    attribute static void widen_f16_##suffix(float *y, const void *x, int64_t n)                   \
+    {                                                                                              \
+        widen_f16_body(y, x, n);                                                                   \
+    }                                                                                              \
+    attribute static void widen_bf16_##suffix(float *y, const void *x, int64_t n)                  \
+    {                                                                                              \
+        widen_bf16_body(y, x, n);                                                                  \
+    }                                                                                              \
+    attribute static void narrow_f16_##suffix(void *y, const float *x, int64_t n)                  \
+    {                                                                                              \
+        narrow_f16_body(y, x, n);                                                                  \
+    }                                                                                              \
+    attribute static void narrow_bf16_##suffix(void *y, const float *x, int64_t n)                 \
+    {                                                                                              \
+        narrow_bf16_body(y, x, n);                                                                 \
+    }                                                                                              \
     static const struct sonde_vector_kernels kernels_##suffix = {                                  \
-        exp_##suffix,       max_##suffix,          sum_##suffix,        sum_squares_##suffix,      \
-        normalize_##suffix, sigmoid_gate_##suffix, cubic_gate_##suffix, is_finite_##suffix,        \
+        .exp = exp_##suffix,                                                                       \
+        .max = max_##suffix,                                                                       \
+        .sum = sum_##suffix,                                                                       \
+        .sum_squares = sum_squares_##suffix,                                                       \
+        .normalize = normalize_##suffix,                                                           \
+        .sigmoid_gate = sigmoid_gate_##suffix,                                                     \
+        .cubic_gate = cubic_gate_##suffix,                                                         \
+        .sigmoid = sigmoid_##suffix,                                                               \
+        .tanh = tanh_##suffix,                                                                     \
+        .gelu = gelu_##suffix,                                                                     \
+        .is_finite = is_finite_##suffix,                                                           \
+        .widen_f16 = widen_f16_##suffix,                                                           \
+        .widen_bf16 = widen_bf16_##suffix,                                                         \
+        .narrow_f16 = narrow_f16_##suffix,                                                         \
+        .narrow_bf16 = narrow_bf16_##suffix,                                                       \
     };
 
 DEFINE_KERNELS(base, )

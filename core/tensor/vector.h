@@ -25,8 +25,20 @@ struct sonde_vector_kernels {
     /* y = x / (1 + exp(-a x)), and y = x / (1 + exp(-x (a + c x^2))). */
     void (*sigmoid_gate)(float *y, const float *x, float a, int64_t n);
     void (*cubic_gate)(float *y, const float *x, float a, float c, int64_t n);
+    /* y = 1 / (1 + exp(-x)). */
+    void (*sigmoid)(float *y, const float *x, int64_t n);
+    /* y = cap tanh(x / cap); tanh within 2 units in the last place. */
+    void (*tanh)(float *y, const float *x, float cap, int64_t n);
+    /* y = x Phi(x), the GELU with erf; within 8 + x^2 / 4 units in the last place, also in the
+     * negative tail, where 1 + erf would have no digits left. */
+    void (*gelu)(float *y, const float *x, int64_t n);
     /* No value is NaN or infinite. */
     bool (*is_finite)(const float *x, int64_t n);
+    /* To and from n halves, which need not be aligned (see dtype.h). */
+    void (*widen_f16)(float *y, const void *x, int64_t n);
+    void (*widen_bf16)(float *y, const void *x, int64_t n);
+    void (*narrow_f16)(void *y, const float *x, int64_t n);
+    void (*narrow_bf16)(void *y, const float *x, int64_t n);
 };
 
 /* The widest that this machine has. */

@@ -23,11 +23,11 @@ static double activation_reference(enum sonde_activation kind, double x, double 
     double f = 0.0, u = 0.0, roundings = 0.0;
     switch (kind) {
     case SONDE_ACTIVATION_GELU: {
-        /* y = x / sqrt 2 carries 2 roundings (the constant's too): d log erfc(y) / dy is at most
-         * 2 |y| + 2 / sqrt(pi) in size. erfcf is taken to be within 4 units. */
-        const double y = -x * sqrt(0.5);
-        f = 0.5 * x * erfc(y);
-        *bound = fabs(f) * UNIT * (2.0 * fabs(y) * (2.0 * fabs(y) + 1.13) + 8.0 + 2.0);
+        /* The tail exp(-x^2 / 2) Q(s) / (1 + 2|x|): x^2 rounds once, which the exponential turns
+         * into x^2 / 2 units; the exponential itself 4, Q with its argument and fit 6, the
+         * denominator, product, quotient, the difference from 1 and the product with x 6. */
+        f = 0.5 * x * erfc(-x * sqrt(0.5));
+        *bound = fabs(f) * UNIT * (x * x / 2.0 + 16.0);
         break;
     }
     case SONDE_ACTIVATION_GELU_TANH:

@@ -53,6 +53,32 @@ static void test_exp_within_two_units(void **state)
     assert_true(worst > 0.5 && worst <= 2.0);
 }
 
+/* tanh and the GELU over every 4001st float; the GELU's unit grows with x^2 (see vector.h). */
+static void test_tanh_and_gelu_accuracy(void **state)
+{
+    (void)state;
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
+    double worst_tanh = 0.0, worst_gelu = 0.0;
+    for (uint32_t bits = 0; bits < 0x7f800000u; bits += 4001) {
+        for (int sign = 0; sign < 2; sign++) {
+            const float x = float_of(bits | (sign ? 0x80000000u : 0u));
+            float y;
+            vector->tanh(&y, &x, 1.0f, 1);
+            const double t = tanh((double)x);
+            worst_tanh = fmax(worst_tanh, fabs((double)y - t) / unit_in_last_place(t));
+            vector->gelu(&y, &x, 1);
+            const double g = 0.5 * (double)x * erfc(-(double)x * sqrt(0.5));
+            const double units = fabs((double)y - g) / unit_in_last_place(g);
+            const double size = fmin((double)x * (double)x, 240.0);
+            worst_gelu = fmax(worst_gelu, units / (16.0 + size / 2.0));
+        }
+    }
+    fprintf(stderr, "# largest error of tanh: %.3f units; gelu: %.3f of its bound\n", worst_tanh,
+            worst_gelu);
+    assert_true(worst_tanh <= 2.0);
+    assert_true(worst_gelu <= 1.0);
+}
+
 static void test_exp_special(void **state)
 {
     (void)state;
@@ -111,6 +137,27 @@ static void check_target(enum sonde_target target, const float *x, int64_t n)
     base->cubic_gate(a, x, 1.5f, 0.07f, n);
     wide->cubic_gate(b, x, 1.5f, 0.07f, n);
     assert_memory_equal(a, b, bytes);
+    base->sigmoid(a, x, n);
+    wide->sigmoid(b, x, n);
+    assert_memory_equal(a, b, bytes);
+    base->tanh(a, x, 3.0f, n);
+    wide->tanh(b, x, 3.0f, n);
+    assert_memory_equal(a, b, bytes);
+    base->gelu(a, x, n);
+    wide->gelu(b, x, n);
+    assert_memory_equal(a, b, bytes);
+    base->narrow_f16(a, x, n);
+    wide->narrow_f16(b, x, n);
+    assert_memory_equal(a, b, bytes / 2);
+    base->narrow_bf16(a, x, n);
+    wide->narrow_bf16(b, x, n);
+    assert_memory_equal(a, b, bytes / 2);
+    base->widen_f16(a, x, n);
+    wide->widen_f16(b, x, n);
+    assert_memory_equal(a, b, bytes);
+    base->widen_bf16(a, x, n);
+    wide->widen_bf16(b, x, n);
+    assert_memory_equal(a, b, bytes);
     assert_true(base->sum(x, n) == wide->sum(x, n));
     assert_true(base->sum_squares(x, 0.3, n) == wide->sum_squares(x, 0.3, n));
     assert_true(base->max(x, n) == wide->max(x, n));
@@ -142,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exp_within_two_units),
+        cmocka_unit_test(test_tanh_and_gelu_accuracy),
         cmocka_unit_test(test_exp_special),
         cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_targets_give_the_same_bits),
