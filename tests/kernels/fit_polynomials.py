@@ -3,7 +3,7 @@
 
 Needs mpmath. Minimax polynomials by the Remez exchange, lowest power first.
 """
-from mpmath import cos, erfc, exp, lu_solve, matrix, mp, mpf, nstr, pi, sqrt, tanh
+from mpmath import cos, erf, erfc, exp, lu_solve, matrix, mp, mpf, nstr, pi, sqrt, tanh
 
 mp.dps = 40
 
@@ -58,12 +58,20 @@ def tanh_tail(z):
     return (tanh(x) / x - 1) / z if z > 0 else mpf(-1) / 3
 
 
+def centre(z):
+    """P of Phi(x) = 1/2 + x P(z), z = x^2, Phi the normal distribution function."""
+    x = sqrt(z)
+    return erf(x / sqrt(2)) / (2 * x) if z > 0 else 1 / sqrt(2 * pi)
+
+
 def scaled_tail(s):
-    """(1 + 2a) exp(a^2 / 2) Phi(-a), Phi the normal distribution function, s = (a - 3) / (a + 3)."""
+    """(1 + 2a) exp(a^2 / 2) Phi(-a), s = (a - 3) / (a + 3)."""
     a = 3 * (1 + s) / (1 - s)
     return (1 + 2 * a) * exp(a * a / 2) * erfc(a / sqrt(2)) / 2
 
 
 show("tanh, |x| <= 0.625", remez(tanh_tail, mpf(0), mpf("0.625") ** 2, 4, lambda z: max(z, mpf("1e-12"))))
+show("centre of the normal distribution, |x| <= 1",
+     remez(centre, mpf(0), mpf(1), 5, lambda z: 1 / centre(z)))
 show("tail of the normal distribution, 0 <= a <= 14",
      remez(scaled_tail, mpf(-1), mpf(11) / 17, 10, lambda s: 1 / scaled_tail(s)))
