@@ -155,10 +155,11 @@ static int64_t match_at(const struct sonde_added_set *set, const char *text, siz
     return longest;
 }
 
-int64_t sonde_added_find(const struct sonde_tokenizer *t, const struct sonde_added_set *set,
-                         const char *text, size_t n, size_t from, size_t *begin, size_t *end)
+struct sonde_added_match sonde_added_find(const struct sonde_tokenizer *t,
+                                          const struct sonde_added_set *set, const char *text,
+                                          size_t n, size_t resume, size_t low)
 {
-    size_t i = from;
+    size_t i = resume;
 
     while (set->n_nodes > 0 && i < n) {
         int64_t index = set->first[(unsigned char)text[i]] ? match_at(set, text + i, n - i) : -1;
@@ -172,10 +173,12 @@ int64_t sonde_added_find(const struct sonde_tokenizer *t, const struct sonde_add
             i = stop; /* the search goes on behind it, as the original's does */
             continue;
         }
-        *begin = added->lstrip ? spaces_before(text, from, i) : i;
-        *end = added->rstrip ? spaces_after(text, n, stop) : stop;
-        return index;
+        return (struct sonde_added_match){
+            .index = index,
+            .begin = added->lstrip && i > low ? spaces_before(text, low, i) : i,
+            .end = added->rstrip ? spaces_after(text, n, stop) : stop,
+            .resume = stop,
+        };
     }
-    *begin = *end = n;
-    return -1;
+    return (struct sonde_added_match){ .index = -1, .begin = n, .end = n, .resume = n };
 }

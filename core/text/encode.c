@@ -126,27 +126,22 @@ static enum sonde_status encode_piece(struct encoder *e, struct sonde_view view)
     return status;
 }
 
-static enum sonde_status push_added(struct encoder *e, int64_t index, const struct sonde_view *view,
-                                    size_t begin, size_t end)
-{
-    return push_span(e, e->t->added[index].id, view, begin, end);
-}
-
 /* Text between added tokens that are searched for in the original. */
 static enum sonde_status encode_segment(struct encoder *e, struct sonde_view segment)
 {
     const struct sonde_tokenizer *t = e->t;
+    struct sonde_added_match match = { 0 };
     struct sonde_view view;
     size_t at = 0;
 
     enum sonde_status status = sonde_normalize_view(t, segment, e->normalized, &view, e->error);
-    while (status == SONDE_STATUS_OK && at < view.n) {
-        size_t begin, end;
-        int64_t index = sonde_added_find(t, &t->normal_added, view.data, view.n, at, &begin, &end);
-        status = encode_piece(e, sonde_view_slice(view, at, begin));
-        if (status == SONDE_STATUS_OK && index >= 0)
-            status = push_added(e, index, &view, begin, end);
-        at = end;
+    while (status == SONDE_STATUS_OK && (at < view.n || match.resume < view.n)) {
+        match = sonde_added_find(t, &t->normal_added, view.data, view.n, match.resume, at);
+        if (match.begin > at)
+            status = encode_piece(e, sonde_view_slice(view, at, match.begin));
+        if (status == SONDE_STATUS_OK && match.index >= 0)
+            status = push_span(e, t->added[match.index].id, &view, match.begin, match.end);
+        at = match.end > at ? match.end : at;
     }
     return status;
 }
@@ -154,18 +149,18 @@ static enum sonde_status encode_segment(struct encoder *e, struct sonde_view seg
 static enum sonde_status encode_original(struct encoder *e, const char *text, size_t n)
 {
     const struct sonde_tokenizer *t = e->t;
+    struct sonde_added_match match = { 0 };
     struct sonde_view view;
     size_t at = 0;
 
     enum sonde_status status = sonde_sanitize_view(text, n, &e->original, &view, e->error);
-    while (status == SONDE_STATUS_OK && at < view.n) {
-        size_t begin, end;
-        int64_t index = sonde_added_find(t, &t->raw_added, view.data, view.n, at, &begin, &end);
-        if (begin > at)
-            status = encode_segment(e, sonde_view_slice(view, at, begin));
-        if (status == SONDE_STATUS_OK && index >= 0)
-            status = push_added(e, index, &view, begin, end);
-        at = end;
+    while (status == SONDE_STATUS_OK && (at < view.n || match.resume < view.n)) {
+        match = sonde_added_find(t, &t->raw_added, view.data, view.n, match.resume, at);
+        if (match.begin > at)
+            status = encode_segment(e, sonde_view_slice(view, at, match.begin));
+        if (status == SONDE_STATUS_OK && match.index >= 0)
+            status = push_span(e, t->added[match.index].id, &view, match.begin, match.end);
+        at = match.end > at ? match.end : at;
     }
     return status;
 }

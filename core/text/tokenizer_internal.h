@@ -197,10 +197,18 @@ bool sonde_byte_level_bytes(struct sonde_buf *out, const char *piece, size_t n);
 /* Added tokens. */
 SONDE_MUST_USE enum sonde_status sonde_added_build(struct sonde_tokenizer *t,
                                                    struct sonde_error *error);
-/* The first added token of the set at or after `from`: index, [begin, end); -1 where there is none.
- */
-int64_t sonde_added_find(const struct sonde_tokenizer *t, const struct sonde_added_set *set,
-                         const char *text, size_t n, size_t from, size_t *begin, size_t *end);
+/* Where an added token stands. With rstrip the blanks behind it are its own, yet the search goes on
+ * right behind the token itself: the next one may begin in those blanks, as in Hugging Face's. */
+struct sonde_added_match {
+    int64_t index;     /* in added[]; -1: none */
+    size_t begin, end; /* with the blanks that lstrip and rstrip take */
+    size_t resume;     /* where the next search begins */
+};
+/* The next added token of the set. resume: of the last match, or 0; low: where the text that is not
+ * yet encoded begins. Where there is none begin = end = resume = n. */
+struct sonde_added_match sonde_added_find(const struct sonde_tokenizer *t,
+                                          const struct sonde_added_set *set, const char *text,
+                                          size_t n, size_t resume, size_t low);
 
 /* The map of words that become one token whatever stands around them. */
 SONDE_MUST_USE enum sonde_status sonde_tokenizer_prepare_words(struct sonde_tokenizer *t,
