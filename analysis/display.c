@@ -42,8 +42,12 @@ void sonde_display_clean(struct sonde_buf *out, const char *text, size_t n)
             continue;
         }
         if (c < 0x20 || c == 0x7f) {
-            unsigned picture = c == 0x7f ? 0x21 : c;
-            sonde_buf_printf(out, "\xe2\x90%c", (char)(0x80 + picture));
+            if (c == '\n')
+                sonde_buf_puts(out, "\xe2\x86\xb5");
+            else if (c == '\t')
+                sonde_buf_puts(out, "\xe2\x87\xa5");
+            else
+                sonde_buf_printf(out, "<0x%02X>", (unsigned)c);
         } else if (is_unsafe(c)) {
             sonde_buf_printf(out, "<U+%04X>", (unsigned)c);
         } else {

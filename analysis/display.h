@@ -11,9 +11,10 @@
 #include "core/base/buf.h"
 
 /*
- * Appends text [n bytes] so that it can be printed on one line anywhere: C0 controls and DEL become
- * their pictures (newline U+240A), C1 controls, bidirectional marks, line separators, noncharacters
- * and tags become <U+202E>, bytes that are no UTF-8 become <0xE2>. All else stays as it is.
+ * Appends text [n bytes] so that it can be printed on one line anywhere: newline and tab become
+ * arrows (U+21B5, U+21E5), other controls <0x07>, C1 controls, bidirectional marks, line
+ * separators, noncharacters and tags become <U+202E>, bytes that are no UTF-8 become <0xE2>. All
+ * else stays as it is.
  */
 void sonde_display_clean(struct sonde_buf *out, const char *text, size_t n);
 

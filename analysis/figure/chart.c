@@ -138,7 +138,7 @@ static void plan_y(struct sonde_canvas *c, struct plan *p)
         if (from_zero)
             p->y_low = 0;
     }
-    p->n_y = sonde_round_ticks(p->y_low, p->y_high, 6, p->y_tick);
+    p->n_y = sonde_round_ticks(p->y_low, p->y_high, 8, p->y_tick);
     struct sonde_text_style style = { .size = SONDE_DRAW_TICK };
     double widest = 0, step = p->n_y > 1 ? p->y_tick[1] - p->y_tick[0] : 0;
     for (int i = 0; i < p->n_y; i++) {

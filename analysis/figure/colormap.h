@@ -27,7 +27,7 @@ void sonde_colormap_init(struct sonde_colormap_table *table, enum sonde_colormap
 /* OKLab lightness in [0, 1] of an sRGB colour, and the colours' distance. */
 double sonde_color_lightness(struct sonde_color color);
 double sonde_color_distance(struct sonde_color a, struct sonde_color b);
-/* Black or white, whichever has the higher contrast (WCAG 2.1) on this background. */
+/* White where its contrast on this background is at least 3.6, else black (then over 5.8). */
 struct sonde_color sonde_color_ink_on(struct sonde_color background);
 /* WCAG 2.1 contrast ratio, 1 to 21. */
 double sonde_color_contrast(struct sonde_color a, struct sonde_color b);

@@ -8,7 +8,6 @@
 #define PANEL_MIN 48.0
 #define WIDTH_WANTED 900.0
 #define PANELS_MAX 1024
-#define CELLS_MAX 380 /* drawn a side of a panel: two a point */
 #define HEAD 17
 #define GAP 14
 #define TITLE_LINE 20
@@ -18,9 +17,28 @@ struct plan {
     struct sonde_scale scale;
     struct sonde_bar_plan bar;
     int64_t columns, rows, shown;
-    double side, step_x, step_y, left, below;
+    int64_t longest, most; /* values of the largest map a side; cells that are drawn at most */
+    double side, cell, step_x, step_y, left, below;
     char note[240];
 };
+
+/* Makes the panels' side a whole number of cells of half points: a picture has two pixels a point.
+ */
+static void fit_side(const struct sonde_figure *f, struct plan *p)
+{
+    for (int64_t i = 0; i < p->shown; i++) {
+        const struct sonde_panel *panel = &f->panel[i];
+        p->longest = panel->rows > p->longest ? panel->rows : p->longest;
+        p->longest = panel->columns > p->longest ? panel->columns : p->longest;
+    }
+    p->most = (int64_t)(2 * p->side);
+    if (p->longest < 1)
+        return;
+    int64_t block = (p->longest + p->most - 1) / p->most;
+    int64_t cells = (p->longest + block - 1) / block;
+    p->cell = fmax(0.5, round(2 * p->side / (double)cells) / 2);
+    p->side = fmax(p->cell * (double)cells, PANEL_MIN);
+}
 
 static void make_plan(struct sonde_canvas *c, const struct sonde_figure *f, struct plan *p)
 {
@@ -36,6 +54,7 @@ static void make_plan(struct sonde_canvas *c, const struct sonde_figure *f, stru
     p->rows = (p->shown + p->columns - 1) / p->columns;
     p->side = floor((WIDTH_WANTED - (double)(p->columns - 1) * GAP) / (double)p->columns);
     p->side = fmax(PANEL_MIN, fmin(PANEL_MAX, p->side));
+    fit_side(f, p);
     p->step_x = p->side + GAP;
     p->step_y = p->side + HEAD + GAP;
     p->left = f->y.title ? TITLE_LINE + 4 : 0;
@@ -63,15 +82,12 @@ static enum sonde_status draw_panel(struct sonde_canvas *c, const struct sonde_f
         return SONDE_STATUS_OK;
     }
     struct sonde_cells cells;
-    int64_t most = (int64_t)(2 * p->side);
-    enum sonde_status status =
-        sonde_cells_make(&cells, panel->value, panel->rows, panel->columns,
-                         most < CELLS_MAX ? most : CELLS_MAX, f->y_from_top, &p->scale, error);
+    enum sonde_status status = sonde_cells_make(&cells, panel->value, panel->rows, panel->columns,
+                                                p->most, f->y_from_top, &p->scale, error);
     if (status != SONDE_STATUS_OK)
         return status;
-    /* half points, as a picture has two pixels a point */
     double longest = (double)(cells.rows > cells.columns ? cells.rows : cells.columns);
-    double cell = fmax(0.5, floor(2 * p->side / longest) / 2);
+    double cell = fmax(p->cell, floor(2 * p->side / longest) / 2);
     double width = cell * (double)cells.columns, height = cell * (double)cells.rows;
     sonde_canvas_cells(c, x, y, cell, cell, cells.rows, cells.columns, cells.color);
     sonde_canvas_frame(c, x - 0.5, y - 0.5, width + 1, height + 1, &frame);
@@ -82,21 +98,15 @@ static enum sonde_status draw_panel(struct sonde_canvas *c, const struct sonde_f
 /* What the reader must know about what was left out or reduced. */
 static void write_note(const struct sonde_figure *f, struct plan *p)
 {
-    int64_t most = 0, side = (int64_t)(2 * p->side);
-    side = side < CELLS_MAX ? side : CELLS_MAX;
-    for (int64_t i = 0; i < p->shown; i++) {
-        most = f->panel[i].rows > most ? f->panel[i].rows : most;
-        most = f->panel[i].columns > most ? f->panel[i].columns : most;
-    }
     int n = 0;
     if (p->shown < f->n_panels)
         n = snprintf(p->note, sizeof(p->note), "The first %lld of %lld maps. ", (long long)p->shown,
                      (long long)f->n_panels);
-    if (most > side && n >= 0 && (size_t)n < sizeof(p->note))
+    if (p->longest > p->most && n >= 0 && (size_t)n < sizeof(p->note))
         snprintf(p->note + n, sizeof(p->note) - (size_t)n,
                  "Maps have up to %lld values a side: each cell shows the value of largest "
                  "magnitude of its block.",
-                 (long long)most);
+                 (long long)p->longest);
 }
 
 enum sonde_status sonde_draw_grid(struct sonde_canvas *c, const struct sonde_figure *f,

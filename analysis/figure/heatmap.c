@@ -120,6 +120,25 @@ static void plan_room(struct sonde_canvas *c, const struct sonde_figure *f, stru
                  (long long)p->cells.columns);
 }
 
+/* Decimals at which the numbers of a map can be compared at a glance. */
+static int choose_decimals(const struct plan *p, const struct sonde_figure *f)
+{
+    double most = 0;
+    bool whole = true;
+    for (int64_t i = 0; i < f->rows * f->columns; i++) {
+        double v = (double)f->value[i];
+        if (!isfinite(v))
+            continue;
+        most = fmax(most, fabs(v));
+        whole = whole && v == floor(v);
+    }
+    if (whole || most >= 100)
+        return 0;
+    most = fmax(most, fmin(fabs(p->scale.high), 1));
+    int decimals = most <= 1 ? 1 - (int)floor(log10(most * 0.9999)) : 1;
+    return decimals > 5 ? 5 : decimals;
+}
+
 /* Small maps carry their numbers, where all of them fit. */
 static void draw_numbers(struct sonde_canvas *c, const struct sonde_figure *f, const struct plan *p,
                          double x, double y)
@@ -127,13 +146,14 @@ static void draw_numbers(struct sonde_canvas *c, const struct sonde_figure *f, c
     if (f->rows * f->columns > NUMBERS_MAX || p->cells.block_rows > 1 || p->cells.block_columns > 1)
         return;
     struct sonde_text_style style = { .size = NUMBERS_SIZE };
+    double step = pow(10, -choose_decimals(p, f));
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t i = 0; i < f->rows * f->columns; i++) {
             double v = (double)f->value[i];
             if (!isfinite(v) || v == 0)
                 continue;
-            char text[SONDE_DISPLAY_NUMBER_MAX];
-            sonde_display_number(text, v, v == floor(v) && fabs(v) < 1e5 ? 5 : 2);
+            char text[SONDE_TICK_TEXT_MAX];
+            sonde_tick_text(text, fabs(v) < step / 2 ? 0 : v, step);
             double width;
             sonde_canvas_measure(c, text, &style, &width, NULL);
             if (pass == 0 && (width > p->cell_width - 3 || p->cell_height < NUMBERS_SIZE + 3))

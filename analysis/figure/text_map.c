@@ -7,7 +7,7 @@
 #define CELL_HEIGHT 24.0
 #define CELL_WIDTH_MIN 40.0
 #define CELL_WIDTH_MAX 104.0
-#define STRIP_WIDTH 1260.0 /* points; longer texts go on in a strip below */
+#define STRIP_WIDTH 1360.0 /* points; longer texts go on in a strip below */
 #define CELLS_MAX 8000     /* drawn; more is more than anyone reads */
 #define HEIGHT_MAX 7000.0
 #define STRIP_GAP 14
@@ -25,16 +25,28 @@ struct plan {
 
 static const struct sonde_text_style cell_style = { .size = SONDE_DRAW_TICK };
 
-static double widest(struct sonde_canvas *c, char *const *text, int64_t n)
+static int compare_width(const void *a, const void *b)
 {
-    double most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double width = 0;
-        if (text && text[i])
-            sonde_canvas_measure(c, text[i], &cell_style, &width, NULL);
-        most = fmax(most, width);
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* usual: wide enough for nine texts of ten, as one long token must not make every column wide;
+ * widest: for all. Both grow. */
+static void measure_texts(struct sonde_canvas *c, char *const *text, int64_t n, double *usual,
+                          double *widest)
+{
+    double *width = n > 0 && text ? malloc((size_t)n * sizeof(*width)) : NULL;
+    int64_t seen = 0;
+    for (int64_t i = 0; width && i < n; i++)
+        if (text[i])
+            sonde_canvas_measure(c, text[i], &cell_style, &width[seen++], NULL);
+    if (seen > 0) {
+        qsort(width, (size_t)seen, sizeof(*width), compare_width);
+        *usual = fmax(*usual, width[(seen * 9 - 1) / 10]);
+        *widest = fmax(*widest, width[seen - 1]);
     }
-    return most;
+    free(width);
 }
 
 static void choose_columns(const struct sonde_figure *f, struct plan *p)
@@ -67,8 +79,12 @@ static void make_plan(struct sonde_canvas *c, const struct sonde_figure *f, stru
     int64_t ticks = f->x.tick && f->x.n_ticks < CELLS_MAX ? f->x.n_ticks
                     : f->x.tick                           ? CELLS_MAX
                                                           : 0;
-    double text = fmax(widest(c, f->cell_text, sample), widest(c, f->x.tick, ticks));
-    p->cell = fmax(CELL_WIDTH_MIN, fmin(CELL_WIDTH_MAX, ceil(text) + 10));
+    double usual = 0, widest = 0;
+    measure_texts(c, f->cell_text, sample, &usual, &widest);
+    measure_texts(c, f->x.tick, ticks, &usual, &widest);
+    /* room that is left in one strip goes to the long ones */
+    double cell = fmin(fmax(floor(STRIP_WIDTH / (double)f->columns), usual + 10), widest + 10);
+    p->cell = fmax(CELL_WIDTH_MIN, fmin(CELL_WIDTH_MAX, ceil(cell)));
     p->labels = SONDE_DRAW_TICK + SONDE_DRAW_GAP + 6;
     sonde_scale_init(&p->scale, f);
     choose_columns(f, p);

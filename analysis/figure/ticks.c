@@ -93,8 +93,8 @@ struct sonde_tick_plan sonde_tick_plan_make(struct sonde_canvas *c, const struct
     bool numbers = axis->tick == NULL;
     double lines = ceil(LINE / pitch - 1e-9);
     p.step = lines < 1 ? 1 : (int64_t)lines;
-    if (numbers && p.step > 1)
-        p.step = (int64_t)round_up((double)p.step);
+    if (numbers && p.step > 1) /* where not all can stand, fewer are easier to read */
+        p.step = (int64_t)round_up(2.5 * (double)p.step);
     double widest = widest_label(c, &p);
     if (!along_x) {
         p.max_width = EXTENT_Y_MAX;
