@@ -132,7 +132,14 @@ enum sonde_status sonde_store_open(struct sonde_store **out, const char *path,
         status = sonde_db_error(store, code, error);
     if (status == SONDE_STATUS_OK)
         status = harden(store, error);
-    if (status == SONDE_STATUS_OK && fresh)
+    /* A creation that was cut off leaves a file with nothing of anybody's in it. */
+    int64_t n_foreign = 1;
+    if (status == SONDE_STATUS_OK && !fresh && mode == SONDE_STORE_CREATE)
+        status = sonde_db_read_i64(store,
+                                   "SELECT (SELECT count(*) FROM sqlite_schema) + (SELECT "
+                                   "application_id <> 0 FROM pragma_application_id)",
+                                   1, &n_foreign, error);
+    if (status == SONDE_STATUS_OK && (fresh || n_foreign == 0))
         status = sonde_schema_create(store, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_schema_check(store, error);

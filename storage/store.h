@@ -53,7 +53,9 @@ struct sonde_run_info {
     bool resume;
 };
 /* Begins a run and gives the sink that writes it: encoding and writing happen on a thread of the
- * sink's own behind a bounded queue (queue_bytes, 0 = 64 MiB); commit() = one transaction. With
+ * sink's own behind a bounded queue (queue_bytes, 0 = 64 MiB); commit() = one transaction, written
+ * behind the caller's back: it waits only for the commit before it. So a crash loses at most the
+ * batch being written and the one being computed; finish() returns when all is on the disk. With
  * resume *n_done is the number of sequences that are there (0 for a fresh run) and writing goes on
  * behind them; a run that is complete gives n_done and a NULL sink. Without resume an existing run
  * of that name is an ARGUMENT error. The store must not be used for anything else until the sink
@@ -87,7 +89,7 @@ SONDE_MUST_USE enum sonde_status sonde_store_list_runs(struct sonde_store *store
                                                        struct sonde_error *error);
 void sonde_store_runs_finish(struct sonde_store_runs *runs);
 
-/* The streams of a run with stored sizes, for `sonde info`. */
+/* The streams of a run with stored sizes, for `sonde info`. *out is freed with free(). */
 struct sonde_store_stream {
     struct sonde_stream stream;
     int64_t n_chunks, bytes_raw, bytes_stored;
