@@ -312,21 +312,21 @@ static void test_attention_broken_value(void **state)
     free_data(&d);
 }
 
-/* Edits of the pattern: every row looks at key 2 only, also where the mask hides it. */
-static void look_at_key_2(void *ctx, struct sonde_tensor pattern)
+/* Edits of the pattern: every row looks at key *ctx only, also where the mask hides it. */
+static void look_at_key(void *ctx, struct sonde_tensor pattern)
 {
-    (void)ctx;
+    const int64_t *key = ctx;
     for (int64_t i = 0; i < sonde_tensor_elements(&pattern); i++) {
-        pattern.data[i] = i % pattern.dim[2] == 2 ? 1.0f : 0.0f;
+        pattern.data[i] = i % pattern.dim[2] == *key ? 1.0f : 0.0f;
     }
 }
 
 /* The same by the scores. */
-static void unmask_key_2(void *ctx, struct sonde_tensor scores)
+static void unmask_key(void *ctx, struct sonde_tensor scores)
 {
-    (void)ctx;
+    const int64_t *key = ctx;
     for (int64_t i = 0; i < sonde_tensor_elements(&scores); i++) {
-        scores.data[i] = i % scores.dim[2] == 2 ? 0.0f : -INFINITY;
+        scores.data[i] = i % scores.dim[2] == *key ? 0.0f : -INFINITY;
     }
 }
 
@@ -338,38 +338,45 @@ static void mask_all(void *ctx, struct sonde_tensor scores)
     }
 }
 
+/* kind 0 edits the pattern, 1 the scores, 2 masks all. Keys before and behind what a block sees. */
+static void check_edit(struct contexts *contexts, const struct attention_case *c, int kind,
+                       int64_t key)
+{
+    struct attention_data d = make_data(c, 300);
+    struct sonde_attention_args args = args_of(&d);
+    const int64_t n_scores = c->n_heads * c->n_queries * c->n_keys;
+    struct guarded z = guarded_new(d.q.n), array = guarded_new(n_scores);
+    const struct sonde_tensor wanted =
+        sonde_tensor_3d(array.data, c->n_heads, c->n_queries, c->n_keys);
+    args.edit_ctx = &key;
+    if (kind == 0) {
+        args.pattern = wanted;
+        args.edit_pattern = look_at_key;
+    } else {
+        args.scores = wanted;
+        args.edit_scores = kind == 1 ? unmask_key : mask_all;
+    }
+    run(&contexts->each[3], &d, z.data, &args);
+    for (int64_t j = 0; j < z.n; j++) {
+        const int64_t e = j % c->d_head, h = j / c->d_head % c->n_heads;
+        const int64_t g = h / (c->n_heads / c->n_kv_heads);
+        const float value = d.v.data[(key * c->n_kv_heads + g) * c->d_head + e];
+        assert_true(z.data[j] == (kind == 2 ? 0.0f : value));
+    }
+    guarded_free(&z);
+    guarded_free(&array);
+    free_data(&d);
+}
+
 static void test_attention_edits(void **state)
 {
-    struct contexts *contexts = *state;
     static const struct attention_case edited[] = {
-        { 70, 70, 2, 1, 6, true, 3, 0, 0.0, false },
+        { 130, 130, 2, 1, 6, true, 3, 0, 0.0, false },
         { 1, 9, 2, 2, 5, true, 4, 8, 0.0, false },
     };
-    for (int i = 0; i < 6; i++) {
-        const struct attention_case *c = &edited[i % 2];
-        struct attention_data d = make_data(c, 300);
-        struct sonde_attention_args args = args_of(&d);
-        const int64_t n_scores = c->n_heads * c->n_queries * c->n_keys;
-        struct guarded z = guarded_new(d.q.n), array = guarded_new(n_scores);
-        const struct sonde_tensor wanted =
-            sonde_tensor_3d(array.data, c->n_heads, c->n_queries, c->n_keys);
-        if (i / 2 == 0) {
-            args.pattern = wanted;
-            args.edit_pattern = look_at_key_2;
-        } else {
-            args.scores = wanted;
-            args.edit_scores = i / 2 == 1 ? unmask_key_2 : mask_all;
-        }
-        run(&contexts->each[3], &d, z.data, &args);
-        for (int64_t j = 0; j < z.n; j++) {
-            const int64_t e = j % c->d_head, h = j / c->d_head % c->n_heads;
-            const int64_t g = h / (c->n_heads / c->n_kv_heads);
-            const float value = d.v.data[(2 * c->n_kv_heads + g) * c->d_head + e];
-            assert_true(z.data[j] == (i / 2 == 2 ? 0.0f : value));
-        }
-        guarded_free(&z);
-        guarded_free(&array);
-        free_data(&d);
+    static const int64_t keys[2][3] = { { 2, 70, 129 }, { 0, 2, 8 } };
+    for (int i = 0; i < 18; i++) {
+        check_edit(*state, &edited[i % 2], i / 6, keys[i % 2][i / 2 % 3]);
     }
 }
 

@@ -99,6 +99,7 @@ static void test_linear(void **state)
         { 2, 5000, 70, SONDE_DTYPE_BF16, true, true },
         { 4, 0, 3, SONDE_DTYPE_F32, false, true },
         { 4, 0, 3, SONDE_DTYPE_F32, false, false },
+        { 520, 40, 2600, SONDE_DTYPE_F16, true, true }, /* every worker widens panels of its own */
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         check_linear(*state, &cases[i], i);
@@ -255,6 +256,7 @@ static void check_head_result(struct contexts *contexts, enum sonde_dtype dtype,
         sonde_op_head_result(&contexts->each[i], sonde_tensor_3d(y.data, n_rows, HEADS, D),
                              sonde_tensor_3d(z.data, n_rows, HEADS, E), &w);
         check_bounds("head result", y.data, want, bound, n);
+        assert_int_equal(sonde_arena_used(contexts->each[i].arena), 0);
         guarded_free(&y);
     }
     guarded_free(&z);
