@@ -285,41 +285,72 @@ WRAP(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes,
     return __real_pthread_create(thread, attributes, start, argument);
 }
 
+/* One run with the nth call failing; returns its status. */
+static enum sonde_status
+run_failing(unsigned kinds, int64_t n, bool lasting,
+            enum sonde_status (*operation)(void *ctx, struct sonde_error *error), void *ctx)
+{
+    int64_t blocks = fault_live_blocks();
+    int files = fault_open_files();
+    struct sonde_error error = { 0 };
+    fault_arm(kinds, n, lasting);
+    enum sonde_status status = operation(ctx, &error);
+    fault_disarm();
+    if (status != SONDE_STATUS_OK && (error.status != status || !error.text[0]))
+        fail_msg("call %lld fails with status \"%s\", but the error says \"%s\": \"%s\"",
+                 (long long)n, sonde_status_name(status), sonde_status_name(error.status),
+                 error.text);
+    if (fault_live_blocks() != blocks)
+        fail_msg("call %lld fails%s: %lld blocks leak", (long long)n, lasting ? " lastingly" : "",
+                 (long long)(fault_live_blocks() - blocks));
+    if (fault_open_files() != files)
+        fail_msg("call %lld fails%s: a file stays open", (long long)n, lasting ? " lastingly" : "");
+    return status;
+}
+
+static int64_t count_calls(unsigned kinds,
+                           enum sonde_status (*operation)(void *ctx, struct sonde_error *error),
+                           void (*after)(void *ctx, enum sonde_status status), void *ctx)
+{
+    struct sonde_error error = { 0 };
+    int64_t n_calls = 0;
+    /* The first of the two runs warms up what libraries keep for good. */
+    for (int i = 0; i < 2; i++) {
+        fault_arm(kinds, 0, false);
+        enum sonde_status status = operation(ctx, &error);
+        n_calls = fault_disarm();
+        check_ok(status, &error);
+        if (after)
+            after(ctx, status);
+    }
+    return n_calls;
+}
+
 struct fault_report fault_each(unsigned kinds,
                                enum sonde_status (*operation)(void *ctx, struct sonde_error *error),
                                void (*after)(void *ctx, enum sonde_status status), void *ctx)
 {
-    struct fault_report report = { 0 };
-    struct sonde_error error = { 0 };
-    /* A first run outside the count warms up what libraries keep for good. */
-    check_ok(operation(ctx, &error), &error);
-    if (after)
-        after(ctx, SONDE_STATUS_OK);
-    fault_arm(kinds, 0, false);
-    enum sonde_status status = operation(ctx, &error);
-    report.n_calls = fault_disarm();
-    check_ok(status, &error);
-    if (after)
-        after(ctx, status);
+    struct fault_report report = { .n_calls = count_calls(kinds, operation, after, ctx) };
     for (int64_t run = 0; run < 2 * report.n_calls; run++) {
-        int64_t n = run / 2 + 1;
         bool lasting = run % 2;
-        int64_t blocks = fault_live_blocks();
-        int files = fault_open_files();
-        error = (struct sonde_error){ 0 };
-        fault_arm(kinds, n, lasting);
-        status = operation(ctx, &error);
-        fault_disarm();
-        if (status != SONDE_STATUS_OK && (error.status != status || !error.text[0]))
-            fail_msg("call %lld fails with status \"%s\", but the error says \"%s\": \"%s\"",
-                     (long long)n, sonde_status_name(status), sonde_status_name(error.status),
-                     error.text);
-        if (fault_live_blocks() != blocks)
-            fail_msg("call %lld fails: %lld blocks leak", (long long)n,
-                     (long long)(fault_live_blocks() - blocks));
-        if (fault_open_files() != files)
-            fail_msg("call %lld fails: a file stays open", (long long)n);
+        enum sonde_status status = run_failing(kinds, run / 2 + 1, lasting, operation, ctx);
         if (status == SONDE_STATUS_OK && !lasting)
+            report.n_tolerated++;
+        if (after)
+            after(ctx, status);
+    }
+    return report;
+}
+
+struct fault_report fault_some(unsigned kinds, int64_t at_most,
+                               enum sonde_status (*operation)(void *ctx, struct sonde_error *error),
+                               void (*after)(void *ctx, enum sonde_status status), void *ctx)
+{
+    struct fault_report report = { .n_calls = count_calls(kinds, operation, after, ctx) };
+    int64_t step = report.n_calls / at_most + 1;
+    for (int64_t n = 1, run = 0; n <= report.n_calls; n += step, run++) {
+        enum sonde_status status = run_failing(kinds, n, run % 2, operation, ctx);
+        if (status == SONDE_STATUS_OK)
             report.n_tolerated++;
         if (after)
             after(ctx, status);

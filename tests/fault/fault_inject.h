@@ -56,4 +56,10 @@ struct fault_report fault_each(unsigned kinds,
                                enum sonde_status (*operation)(void *ctx, struct sonde_error *error),
                                void (*after)(void *ctx, enum sonde_status status), void *ctx);
 
+/* The same for operations of very many calls: about at_most of them, spread evenly, and each call's
+ * failure either alone or lasting, in turn. */
+struct fault_report fault_some(unsigned kinds, int64_t at_most,
+                               enum sonde_status (*operation)(void *ctx, struct sonde_error *error),
+                               void (*after)(void *ctx, enum sonde_status status), void *ctx);
+
 #endif
