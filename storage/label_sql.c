@@ -11,7 +11,7 @@
 #include "storage/db.h"
 
 #define STEPS_BETWEEN 100000            /* virtual machine steps between looks at the limit */
-#define STEPS_MIN ((int64_t)1000000000) /* some ten seconds */
+#define STEPS_MIN ((int64_t)200000000)  /* some seconds */
 #define STEPS_PER_TOKEN ((int64_t)1000) /* and so many more for each token of the store */
 #define VALUE_BYTES_MAX (64 << 20)
 #define ROWS_MAX ((int64_t)1 << 31)

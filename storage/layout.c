@@ -194,6 +194,7 @@ int64_t sonde_store_estimate_bytes(const struct sonde_stream *streams, const int
     int64_t mean_tokens = ceil_div(n_tokens, sequences), mean_text = text_bytes / sequences;
     /* Token: payload length, rowid, record header of 9, then the columns. */
     int64_t token_text = n_tokens ? ceil_div(text_bytes, n_tokens) : 0;
+    token_text = token_text < 3 ? 3 : token_text; /* special tokens, and inputs that are no text */
     int64_t token = 2 + 1 + varint_bytes(n_tokens * 3 / 4) + 9 + integer_bytes(n_sequences / 2) +
                     integer_bytes(mean_tokens / 2) + 2 + token_text +
                     2 * integer_bytes(mean_text / 2);
