@@ -44,7 +44,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_check = {
     .name = "check",
     .synopsis = "STORE [--full]",
-    .summary = "looks for damage in a store",
+    .summary = "look for damage in a store",
     .description = "Without --full: SQLite's quick check, the schema, row counts, references and "
                    "chunk sizes. With it: SQLite's integrity check, and every chunk decoded and "
                    "its CRC-32 compared. Exit status 1 where anything is wrong.",

@@ -23,7 +23,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_completion = {
     .name = "completion",
     .synopsis = "bash",
-    .summary = "prints a completion script for the shell",
+    .summary = "print a completion script for the shell",
     .description = "Put this into ~/.bashrc:\n"
                    "\n"
                    "  source <(sonde completion bash)",

@@ -474,7 +474,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_export = {
     .name = "export",
     .synopsis = "STORE --stream NAME|--streams PATTERN|--rows|--labels NAME -o FILE [--run NAME]",
-    .summary = "streams, rows and labels to npy, npz, safetensors and csv",
+    .summary = "write streams, rows and labels to npy, npz, safetensors and csv",
     .description =
         "A token stream is a matrix [rows, width] in the order of --rows, little-endian, in the "
         "type that is stored; bf16 becomes f32 where the file is NumPy's. A map stream gives one "

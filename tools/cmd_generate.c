@@ -308,7 +308,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_generate = {
     .name = "generate",
     .synopsis = "MODEL --prompt TEXT [--max-tokens N] [--temperature X] [--top-k N] [--top-p X]",
-    .summary = "continues a text, greedily or by sampling",
+    .summary = "continue a text, greedily or by sampling",
     .description =
         "Prints the prompt and its continuation as it comes. Greedy unless --temperature is "
         "given; sampling is repeatable: --seed decides. Stops at the end-of-text token, after "

@@ -185,7 +185,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_import = {
     .name = "import",
     .synopsis = "STORE --stream NAME FILE --rows ROWS.csv [--run NAME] [--compress none|zlib]",
-    .summary = "takes activations in that were made elsewhere",
+    .summary = "take in activations that were made elsewhere",
     .description =
         "FILE is an .npy matrix [rows, width], or an .npz or .safetensors that holds one. Every "
         "token of the run must be covered exactly once. Where the run is absent it is made from "

@@ -42,10 +42,12 @@ static void site_shape(const struct sonde_spec *spec, enum sonde_axes axes, stru
 /* One row a kind: "blocks.{i}.hook_resid_post" with the layers that have it. */
 static void add_sites(const struct sonde_model *model, struct sonde_result *r)
 {
-    static const char *const columns[] = { "site", "layers", "shape", "width", "meaning", NULL };
+    static const char *const columns[] = { "site", "layers", "width", "shape", NULL };
+    static const char *const meanings[] = { "site", "meaning", NULL };
     const struct sonde_spec *spec = sonde_model_spec(model);
     const struct sonde_site_set *sites = sonde_model_sites(model);
     struct sonde_table *t = sonde_result_add_table(r, "sites", columns);
+    struct sonde_table *m = sonde_result_add_table(r, "meanings", meanings);
     struct sonde_buf text = { 0 };
     for (int kind = 0; kind < SONDE_SITE_KINDS; kind++) {
         const struct sonde_site_description *d = sonde_site_describe((enum sonde_site_kind)kind);
@@ -59,12 +61,14 @@ static void add_sites(const struct sonde_model *model, struct sonde_result *r)
         sonde_buf_clear(&text);
         sonde_buf_printf(&text, "%s%s", d->per_layer ? "blocks.{i}." : "", d->name);
         sonde_table_text(t, 0, text.data);
+        sonde_table_add_row(m);
+        sonde_table_text(m, 0, text.data);
+        sonde_table_text(m, 1, d->meaning);
         if (d->per_layer)
             sonde_table_i64(t, 1, n);
+        sonde_table_i64(t, 2, sonde_spec_site_width(spec, d->kind));
         site_shape(spec, d->axes, &text);
-        sonde_table_text(t, 2, text.data);
-        sonde_table_i64(t, 3, sonde_spec_site_width(spec, d->kind));
-        sonde_table_text(t, 4, d->meaning);
+        sonde_table_text(t, 3, text.data);
     }
     sonde_buf_finish(&text);
 }
@@ -211,7 +215,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_info = {
     .name = "info",
     .synopsis = "MODEL|STORE",
-    .summary = "what a model or a store is",
+    .summary = "show what a model or a store is",
     .description = "Of a model: shape, parameters, dtypes, tokenizer, and the sites that can be "
                    "recorded with their widths. Of a store: runs, streams, labels, results and "
                    "sizes.",

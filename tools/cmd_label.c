@@ -281,7 +281,7 @@ const struct sonde_command sonde_command_label = {
     .name = "label",
     .synopsis =
         "STORE --set NAME --builtin KIND|--from FILE|--conllu FILE --column NAME|--sql SELECT",
-    .summary = "attaches labels to the tokens or sequences of a run",
+    .summary = "attach labels to the tokens or sequences of a run",
     .description =
         "A word that was split into several tokens carries its label on the last of them, unless "
         "--align says otherwise. Tokens without a label are masked: no probe counts them as "

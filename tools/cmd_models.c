@@ -24,7 +24,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_models = {
     .name = "models",
     .synopsis = "",
-    .summary = "the model families that can be loaded",
+    .summary = "list the model families that can be loaded",
     .description =
         "A model is a folder in Hugging Face layout (config.json, *.safetensors or an index of "
         "shards, tokenizer.json) or a llama2.c .bin file with its tokenizer beside it. What counts "

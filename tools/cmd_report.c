@@ -138,7 +138,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_report = {
     .name = "report",
     .synopsis = "STORE -o FILE.html",
-    .summary = "everything in a store on one self-contained page",
+    .summary = "put everything in a store on one self-contained page",
     .description = "What the store holds, then every stored result with its parameters, tables, "
                    "checks and pictures, and a table of contents. Neither the model nor the "
                    "network is needed.",

@@ -121,7 +121,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_tokenize = {
     .name = "tokenize",
     .synopsis = "MODEL [TEXT..] [--bos auto|always|never]",
-    .summary = "ids, pieces and byte spans of a text",
+    .summary = "show ids, pieces and byte spans of a text",
     .description = "Prints the tokens that the model would be fed. Without TEXT the text is read "
                    "from standard input.\n"
                    "\n"

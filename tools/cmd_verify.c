@@ -335,7 +335,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 const struct sonde_command sonde_command_verify = {
     .name = "verify",
     .synopsis = "MODEL --reference FILE [--tolerance X] [--strict]",
-    .summary = "holds every site against a reference's activations",
+    .summary = "hold every site against a reference's activations",
     .description =
         "The reference is a safetensors file: input_ids [T] and any of the model's sites, named "
         "as `sonde info` names them or in another known spelling, without a batch axis. A site "

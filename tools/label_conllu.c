@@ -93,6 +93,8 @@ static enum sonde_status add_window(struct aligner *a, const struct sonde_corpus
             s->begin[s->n] += text_begin;
             s->end[s->n] += text_begin;
         }
+        if (s->end[s->n] > item->text_bytes)
+            return mismatch(a, item, from, error);
     }
     a->next_sequence++;
     return SONDE_STATUS_OK;

@@ -1,5 +1,6 @@
 #include "tools/store_info.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,13 +25,20 @@ static void text_bytes(struct sonde_table *table, int64_t column, int64_t bytes)
     sonde_table_text(table, column, text);
 }
 
+static void add_origin(struct sonde_table *t, const char *run, const char *property,
+                       const char *value)
+{
+    sonde_table_add_row(t);
+    sonde_table_text(t, 0, run);
+    sonde_table_text(t, 1, property);
+    sonde_table_text(t, 2, value);
+}
+
 static void add_runs(struct sonde_result *r, const struct sonde_store_runs *runs)
 {
-    static const char *const columns[] = { "run",       "state",  "family",  "model",
-                                           "sequences", "tokens", "windows", "streams",
-                                           "raw",       "stored", NULL };
-    static const char *const origin[] = { "run",     "created", "seed",    "input",
-                                          "machine", "command", "weights", NULL };
+    static const char *const columns[] = { "run",    "state",   "family", "model", "sequences",
+                                           "tokens", "windows", "stored", NULL };
+    static const char *const origin[] = { "run", "property", "value", NULL };
     struct sonde_table *t = sonde_result_add_table(r, "runs", columns);
     for (int64_t i = 0; i < runs->n; i++) {
         const struct sonde_store_run *run = &runs->run[i];
@@ -42,32 +50,35 @@ static void add_runs(struct sonde_result *r, const struct sonde_store_runs *runs
         sonde_table_i64(t, 4, run->n_sequences);
         sonde_table_i64(t, 5, run->n_tokens);
         sonde_table_i64(t, 6, run->n_windows);
-        sonde_table_i64(t, 7, run->n_streams);
-        text_bytes(t, 8, run->bytes_raw);
-        text_bytes(t, 9, run->bytes_stored);
+        text_bytes(t, 7, run->bytes_stored);
     }
     t = sonde_result_add_table(r, "origins", origin);
     for (int64_t i = 0; i < runs->n; i++) {
         const struct sonde_store_run *run = &runs->run[i];
-        char hash[13] = "";
-        strncat(hash, run->model_hash, sizeof(hash) - 1);
-        sonde_table_add_row(t);
-        sonde_table_text(t, 0, run->name);
-        sonde_table_text(t, 1, run->created);
-        sonde_table_i64(t, 2, (int64_t)run->seed);
-        sonde_table_text(t, 3, run->input);
-        sonde_table_text(t, 4, run->machine);
-        sonde_table_text(t, 5, run->command_line);
-        sonde_table_text(t, 6, hash);
+        char seed[24];
+        snprintf(seed, sizeof(seed), "%llu", (unsigned long long)run->seed);
+        add_origin(t, run->name, "created", run->created);
+        add_origin(t, run->name, "version", run->version);
+        add_origin(t, run->name, "seed", seed);
+        add_origin(t, run->name, "model", run->model_path);
+        add_origin(t, run->name, "weights", run->model_hash);
+        add_origin(t, run->name, "tokenizer", run->tokenizer);
+        add_origin(t, run->name, "input", run->input);
+        add_origin(t, run->name, "options", run->options_json);
+        add_origin(t, run->name, "machine", run->machine);
+        add_origin(t, run->name, "command", run->command_line);
     }
 }
 
 static enum sonde_status add_streams(struct sonde_store *store, const struct sonde_store_runs *runs,
                                      struct sonde_result *r, struct sonde_error *error)
 {
-    static const char *const columns[] = { "run",    "stream", "space", "dtype",  "width", "rows",
-                                           "chunks", "codec",  "raw",   "stored", NULL };
+    static const char *const columns[] = { "stream", "run",  "space",  "dtype",
+                                           "width",  "rows", "stored", NULL };
+    static const char *const chunks[] = { "stream",    "run",          "codec", "chunks",
+                                          "bytes_raw", "bytes_stored", NULL };
     struct sonde_table *t = sonde_result_add_table(r, "streams", columns);
+    struct sonde_table *c = sonde_result_add_table(r, "chunks", chunks);
     for (int64_t i = 0; i < runs->n; i++) {
         struct sonde_store_stream *streams = NULL;
         int64_t n = 0;
@@ -77,16 +88,20 @@ static enum sonde_status add_streams(struct sonde_store *store, const struct son
             return status;
         for (int64_t s = 0; s < n; s++) {
             sonde_table_add_row(t);
-            sonde_table_text(t, 0, runs->run[i].name);
-            sonde_table_text(t, 1, streams[s].stream.name);
+            sonde_table_text(t, 0, streams[s].stream.name);
+            sonde_table_text(t, 1, runs->run[i].name);
             sonde_table_text(t, 2, sonde_row_space_name(streams[s].stream.space));
             sonde_table_text(t, 3, sonde_dtype_name(streams[s].stream.dtype));
             sonde_table_i64(t, 4, streams[s].stream.width);
             sonde_table_i64(t, 5, streams[s].stream.n_rows);
-            sonde_table_i64(t, 6, streams[s].n_chunks);
-            sonde_table_text(t, 7, sonde_codec_name(streams[s].codec));
-            text_bytes(t, 8, streams[s].bytes_raw);
-            text_bytes(t, 9, streams[s].bytes_stored);
+            text_bytes(t, 6, streams[s].bytes_stored);
+            sonde_table_add_row(c);
+            sonde_table_text(c, 0, streams[s].stream.name);
+            sonde_table_text(c, 1, runs->run[i].name);
+            sonde_table_text(c, 2, sonde_codec_name(streams[s].codec));
+            sonde_table_i64(c, 3, streams[s].n_chunks);
+            sonde_table_i64(c, 4, streams[s].bytes_raw);
+            sonde_table_i64(c, 5, streams[s].bytes_stored);
         }
         free(streams);
     }
@@ -96,7 +111,7 @@ static enum sonde_status add_streams(struct sonde_store *store, const struct son
 static enum sonde_status add_labels(struct sonde_store *store, const struct sonde_store_runs *runs,
                                     struct sonde_result *r, struct sonde_error *error)
 {
-    static const char *const columns[] = { "run",     "set",      "kind",   "space",
+    static const char *const columns[] = { "set",     "run",      "kind",   "space",
                                            "classes", "labelled", "origin", NULL };
     struct sonde_table *t = sonde_result_add_table(r, "labels", columns);
     for (int64_t i = 0; i < runs->n; i++) {
@@ -108,8 +123,8 @@ static enum sonde_status add_labels(struct sonde_store *store, const struct sond
             return status;
         for (int64_t s = 0; s < n; s++) {
             sonde_table_add_row(t);
-            sonde_table_text(t, 0, runs->run[i].name);
-            sonde_table_text(t, 1, sets[s].name);
+            sonde_table_text(t, 0, sets[s].name);
+            sonde_table_text(t, 1, runs->run[i].name);
             sonde_table_text(t, 2, sonde_label_kind_name(sets[s].kind));
             sonde_table_text(t, 3, sonde_row_space_name(sets[s].space));
             if (sets[s].kind != SONDE_LABEL_REAL && sets[s].kind != SONDE_LABEL_PAIR)
