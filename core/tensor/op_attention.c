@@ -56,7 +56,7 @@ static struct block block_of(const struct attention *a, int64_t i, int worker)
     b.high = visible_end(a, b.last - 1);
     const int64_t offset = (b.head * n_queries + b.first) * n_keys;
     b.pattern = a->args->pattern.data ? a->args->pattern.data + offset
-                                      : a->scratch + worker * QUERY_BLOCK * n_keys;
+                                      : a->scratch + (int64_t)worker * QUERY_BLOCK * n_keys;
     b.scores = a->args->scores.data ? a->args->scores.data + offset : b.pattern;
     return b;
 }

@@ -48,7 +48,10 @@ static void log_softmax_row(float *y, const float *x, int64_t n)
         vector->exp(buffer, x + i, shift, part);
         sum += vector->sum(buffer, part);
     }
-    vector->normalize(y, x, (double)shift + log(sum), 1.0, n);
+    const double log_sum = log(sum);
+    for (int64_t i = 0; i < n; i++) {
+        y[i] = (float)(((double)x[i] - (double)shift) - log_sum);
+    }
 }
 
 static void log_softmax_rows(void *arg, int64_t first, int64_t last)

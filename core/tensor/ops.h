@@ -2,11 +2,17 @@
  * Ops: what the forward pass is written in. One code path records, differentiates and trains.
  *
  * Letters: T query positions, S key positions, D d_model, H query heads, G key/value heads,
- * E d_head, F d_mlp, V vocabulary. Tensors are contiguous unless said otherwise. Shapes are
- * validated once, where weights are bound: here they are asserted.
+ * E d_head, F d_mlp, V vocabulary. Shapes are validated once, where weights are bound: here they
+ * are asserted. The last dimension of a tensor is contiguous; the others may have any stride in
+ * linear, embedding, norm, rotary, attention (not its scores and pattern), head_result, softmax and
+ * unembed, so that a part of a fused projection is a view of it. Elementwise ops take contiguous
+ * tensors.
  *
  * Determinism: an op's result for given inputs has the same bits whatever ctx->pool is. Work is cut
- * at fixed row offsets; observing more (a pattern, a scale) never changes another value's bits.
+ * at fixed offsets; observing more (a pattern, a scale) never changes another value's bits, and
+ * what stands in one row never changes the bits of a row that does not read it, NaN included.
+ *
+ * Once ctx->failed is set every op returns at once.
  */
 #ifndef SONDE_CORE_TENSOR_OPS_H
 #define SONDE_CORE_TENSOR_OPS_H
@@ -28,7 +34,8 @@ struct sonde_op_context {
                     pass checks it once at the end */
 };
 
-/* y[T, out] = x[T, in] W^T + b. Half-precision W is widened block by block. b may be absent. */
+/* y[T, out] = x[T, in] W^T + b; b may be NULL or absent. Half-precision W is widened panel by
+ * panel; the result has the bits of the same W in F32. */
 void sonde_op_linear(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x,
                      const struct sonde_weight *w, const struct sonde_weight *b);
 
@@ -49,7 +56,8 @@ struct sonde_norm_args {
     struct sonde_tensor scale;       /* [T, 1] out: the denominator; data NULL = not wanted */
     struct sonde_tensor normalized;  /* [T, D] out: before gain and bias; data NULL = not wanted */
 };
-/* y[T, D] = norm(x[T, D]); moments accumulate in double. y may be x. */
+/* y[T, D] = norm(x[T, D]); moments accumulate in double. The normalized values are rounded to f32,
+ * times (gain + gain_offset), plus bias, each rounded. y may be x. */
 void sonde_op_norm(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x,
                    const struct sonde_norm_args *args);
 
@@ -73,12 +81,12 @@ void sonde_op_rotary(struct sonde_op_context *ctx, struct sonde_tensor y, struct
                      const struct sonde_rotary_table *table, int64_t first_position);
 
 struct sonde_attention_args {
-    float scale;        /* multiplies q.k */
-    bool causal;        /* query t (absolute first + t) sees keys <= first + t */
-    int64_t window;     /* > 0: and only the last `window` of these, itself included */
-    int64_t first;      /* absolute position of query 0 (key-value cache); keys start at 0 */
-    float softcap;      /* > 0: scores = cap * tanh(scores / cap), before the mask */
-    const float *alibi; /* [H] slopes or NULL: + slope * key position */
+    float scale;    /* multiplies q.k */
+    bool causal;    /* query t (absolute first + t) sees keys <= first + t */
+    int64_t window; /* > 0 (causal only): and only the last `window` of these, itself included */
+    int64_t first;  /* absolute position of query 0 (key-value cache); keys start at 0 */
+    float softcap;  /* > 0: scores = cap * tanh(scores / cap), before the mask */
+    const float *alibi;          /* [H] slopes or NULL: + slope * key position */
     struct sonde_tensor scores;  /* [H, T, S] out: -inf where masked; data NULL = not wanted */
     struct sonde_tensor pattern; /* [H, T, S] out: softmax of the scores; data NULL = not wanted */
     /* Called for whole [H, T, S] values before they are used further, for edits; NULL = none. If
@@ -88,8 +96,10 @@ struct sonde_attention_args {
     void *edit_ctx;
 };
 /* z[T, H, E] = softmax(scale q k^T + mask) v; q[T, H, E], k[S, G, E], v[S, G, E], G divides H
- * (grouped heads: query head h reads key/value head h / (H / G)). Softmax denominators in double.
- * Where nothing is wanted or edited no [H, T, S] array is formed (one head's rows at a time). */
+ * (grouped heads: query head h reads key/value head h / (H / G)); E of v and z may differ from E of
+ * q and k. Softmax denominators in double. Where nothing is wanted or edited no [H, T, S] array is
+ * formed (one head's rows at a time). Masked keys weigh exactly 0 and never reach z, NaN included;
+ * a row whose scores an edit made all -inf gives zeros. Edits may give weight to masked keys. */
 void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, struct sonde_tensor q,
                         struct sonde_tensor k, struct sonde_tensor v,
                         const struct sonde_attention_args *args);
@@ -120,7 +130,8 @@ void sonde_op_add(struct sonde_op_context *ctx, struct sonde_tensor y, struct so
 /* y = factor * x; y may be x. */
 void sonde_op_scale(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x,
                     float factor);
-/* Rows of y[T, V] = softmax(x[T, V]) or log softmax; denominator in double. y may be x. */
+/* Rows of y[T, V] = softmax(x[T, V]) or log softmax; denominator in double. y may be x. A row with
+ * NaN or +inf is NaN; one of nothing but -inf gives softmax 0 and log softmax NaN. */
 void sonde_op_softmax(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x);
 void sonde_op_log_softmax(struct sonde_op_context *ctx, struct sonde_tensor y,
                           struct sonde_tensor x);

@@ -23,6 +23,8 @@ int contexts_setup(void **state)
         if (!contexts->each[i].arena ||
             (i > 0 && sonde_pool_create(&contexts->each[i].pool, i, &error) != SONDE_STATUS_OK)) {
             fprintf(stderr, "# contexts: %s\n", error.text);
+            *state = contexts;
+            contexts_teardown(state);
             return 1;
         }
     }
@@ -81,10 +83,9 @@ struct sonde_weight random_weight(struct sonde_rng *rng, enum sonde_dtype dtype,
                                   int64_t columns, bool transposed, double spread, float **wide)
 {
     const int64_t n = rows * columns;
-    float *values = malloc((size_t)n * sizeof(float) + 1);
-    void *stored = malloc((size_t)n * sonde_dtype_size(dtype) + 1);
+    float *values = malloc((size_t)n * (sizeof(float) + sonde_dtype_size(dtype)) + 1);
     assert_non_null(values);
-    assert_non_null(stored);
+    void *stored = values + n;
     for (int64_t i = 0; i < n; i++) {
         values[i] = (float)(sonde_rng_normal(rng) * spread);
     }

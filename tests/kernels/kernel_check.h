@@ -36,7 +36,8 @@ void guarded_free(struct guarded *g);
 
 /* A guarded buffer of normal values times spread. */
 struct guarded guarded_normal(struct sonde_rng *rng, int64_t n, double spread);
-/* The weight's stored bytes, and in wide what they stand for. Free data with free(). */
+/* A weight of normal values times spread, and in *wide what it stands for. free(*wide) frees both.
+ */
 struct sonde_weight random_weight(struct sonde_rng *rng, enum sonde_dtype dtype, int64_t rows,
                                   int64_t columns, bool transposed, double spread, float **wide);
 

@@ -7,10 +7,9 @@
 
 struct attention_case {
     int64_t n_queries, n_keys, n_heads, n_kv_heads, d_head;
-    bool causal;
     int64_t window, first;
     double softcap;
-    bool alibi;
+    bool causal, alibi;
 };
 
 /* Inputs and reference of one case. */
@@ -211,13 +210,13 @@ static void check_observed(struct sonde_op_context *ctx, const struct attention_
 }
 
 static const struct attention_case cases[] = {
-    { 0, 4, 2, 2, 8, false, 0, 0, 0.0, false },     { 1, 1, 1, 1, 1, true, 0, 0, 0.0, false },
-    { 1, 9, 4, 2, 16, true, 0, 8, 0.0, false },     { 1, 150, 3, 1, 20, true, 40, 149, 0.0, false },
-    { 5, 5, 3, 3, 7, true, 0, 0, 0.0, false },      { 7, 7, 2, 1, 8, false, 0, 0, 0.0, false },
-    { 70, 70, 4, 2, 12, true, 0, 0, 0.0, false },   { 131, 131, 2, 2, 16, true, 20, 0, 0.0, false },
-    { 66, 66, 2, 2, 8, true, 1, 0, 0.0, false },    { 9, 30, 4, 4, 10, true, 0, 21, 5.0, false },
-    { 65, 80, 2, 1, 6, true, 100, 15, 0.0, true },  { 129, 140, 8, 2, 4, true, 70, 11, 20.0, true },
-    { 200, 190, 1, 1, 33, false, 0, 0, 2.0, true },
+    { 0, 4, 2, 2, 8, 0, 0, 0.0, false, false },     { 1, 1, 1, 1, 1, 0, 0, 0.0, true, false },
+    { 1, 9, 4, 2, 16, 0, 8, 0.0, true, false },     { 1, 150, 3, 1, 20, 40, 149, 0.0, true, false },
+    { 5, 5, 3, 3, 7, 0, 0, 0.0, true, false },      { 7, 7, 2, 1, 8, 0, 0, 0.0, false, false },
+    { 70, 70, 4, 2, 12, 0, 0, 0.0, true, false },   { 131, 131, 2, 2, 16, 20, 0, 0.0, true, false },
+    { 66, 66, 2, 2, 8, 1, 0, 0.0, true, false },    { 9, 30, 4, 4, 10, 0, 21, 5.0, true, false },
+    { 65, 80, 2, 1, 6, 100, 15, 0.0, true, true },  { 129, 140, 8, 2, 4, 70, 11, 20.0, true, true },
+    { 200, 190, 1, 1, 33, 0, 0, 2.0, false, true },
 };
 enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
 
@@ -288,7 +287,7 @@ static void test_attention_sees_only_its_keys(void **state)
 static void test_attention_broken_value(void **state)
 {
     struct contexts *contexts = *state;
-    static const struct attention_case c = { 70, 70, 4, 2, 12, true, 0, 0, 0.0, false };
+    static const struct attention_case c = { 70, 70, 4, 2, 12, 0, 0, 0.0, true, false };
     enum { BROKEN = 20 };
     struct attention_data d = make_data(&c, 200);
     const struct sonde_attention_args args = args_of(&d);
@@ -371,8 +370,8 @@ static void check_edit(struct contexts *contexts, const struct attention_case *c
 static void test_attention_edits(void **state)
 {
     static const struct attention_case edited[] = {
-        { 130, 130, 2, 1, 6, true, 3, 0, 0.0, false },
-        { 1, 9, 2, 2, 5, true, 4, 8, 0.0, false },
+        { 130, 130, 2, 1, 6, 3, 0, 0.0, true, false },
+        { 1, 9, 2, 2, 5, 4, 8, 0.0, true, false },
     };
     static const int64_t keys[2][3] = { { 2, 70, 129 }, { 0, 2, 8 } };
     for (int i = 0; i < 18; i++) {
@@ -385,7 +384,7 @@ static void test_attention_strided(void **state)
 {
     enum { T = 67, H = 3, E = 8, ROW = H * E, FUSED = 3 * ROW, Z_STRIDE = ROW + 5 };
     struct contexts *contexts = *state;
-    static const struct attention_case c = { T, T, H, H, E, true, 0, 0, 0.0, false };
+    static const struct attention_case c = { T, T, H, H, E, 0, 0, 0.0, true, false };
     struct attention_data d = make_data(&c, 400);
     struct guarded fused = guarded_new(T * FUSED), z = guarded_new(T * Z_STRIDE);
     for (int t = 0; t < T; t++) {

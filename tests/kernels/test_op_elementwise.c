@@ -264,6 +264,12 @@ static void test_softmax_special_rows(void **state)
         assert_true(y[3][j] == (j == 1 ? 0.0f : 0.5f));
     }
     assert_true(isnan(y[2][0]));
+    sonde_op_log_softmax(&contexts->each[0], sonde_tensor_2d(&y[0][0], 4, 3),
+                         sonde_tensor_2d(&x[0][0], 4, 3));
+    for (int j = 0; j < 3; j++) {
+        assert_true(isnan(y[0][j]) && isnan(y[1][j]));
+        assert_true(y[3][j] == (j == 1 ? -INFINITY : (float)-log(2.0)));
+    }
 }
 
 int main(void)

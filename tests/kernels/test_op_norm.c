@@ -111,8 +111,6 @@ static void check_norm(struct contexts *contexts, const struct norm_case *c, uin
     free(first);
     free(gain_wide);
     free(bias_wide);
-    free((void *)(uintptr_t)gain.data);
-    free((void *)(uintptr_t)bias.data);
 }
 
 static void test_norm(void **state)
