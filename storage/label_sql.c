@@ -71,7 +71,9 @@ static enum sonde_status refuse(const struct sql_labels *labels, const char *wha
 static enum sonde_status query_error(const struct sql_labels *labels, int code,
                                      struct sonde_error *error)
 {
-    if ((code & 0xff) == SQLITE_AUTH)
+    /* Denials inside table-valued functions come back as plain errors. */
+    bool denied = strncmp(sqlite3_errmsg(labels->store->db), "not authorized", 14) == 0;
+    if ((code & 0xff) == SQLITE_AUTH || ((code & 0xff) == SQLITE_ERROR && denied))
         return refuse(labels, "does something else than reading the store", error);
     if ((code & 0xff) == SQLITE_INTERRUPT)
         return sonde_error_set(error, SONDE_STATUS_LIMIT,

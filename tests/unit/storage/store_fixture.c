@@ -134,7 +134,7 @@ static void describe(int64_t i, struct sonde_sequence *sequence, char name[32], 
 static void describe_token(int64_t i, int64_t t, struct sonde_token *token, char text[24])
 {
     snprintf(text, 24, "t%lld", (long long)((i + t) % 50));
-    token->id = (int32_t)((i + t) % 50);
+    token->id = (int32_t)((i + t) % 50 * 81 + 3);
     token->position = (int32_t)t;
     token->begin = t == 0 ? -1 : t;
     token->end = t == 0 ? -1 : t + 1;
