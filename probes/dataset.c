@@ -8,6 +8,7 @@
 #include "core/base/buf.h"
 #include "core/base/num.h"
 #include "core/base/rng.h"
+#include "probes/word_type.h"
 
 enum { CLASSES_OF_VALUES_MAX = 1000 };
 static const uint32_t special_flags = SONDE_TOKEN_BOS | SONDE_TOKEN_EOS | SONDE_TOKEN_SPECIAL;
@@ -87,7 +88,7 @@ static void add_sample(struct sonde_dataset *d, const struct sonde_source *sourc
         d->class_of[i] = labels->class_of[label_row];
 }
 
-static void collect_tokens(struct sonde_dataset *d, const struct sonde_source *source,
+static void collect_tokens(struct sonde_dataset *d, struct sonde_source *source,
                            const struct sonde_labels *labels, bool keep_special)
 {
     for (int64_t row = 0; row < source->n_tokens; row++) {
@@ -98,7 +99,7 @@ static void collect_tokens(struct sonde_dataset *d, const struct sonde_source *s
             continue;
         }
         add_sample(d, source, labels, row, source->token_sequence[row], row, 1,
-                   source->token_id[row]);
+                   sonde_word_type(source, row));
     }
 }
 
@@ -116,7 +117,7 @@ static void pool_rows(const struct sonde_source *source, int64_t sequence,
     *count = pooling == SONDE_POOLING_MEAN ? end - begin : 1;
 }
 
-static void collect_sequences(struct sonde_dataset *d, const struct sonde_source *source,
+static void collect_sequences(struct sonde_dataset *d, struct sonde_source *source,
                               const struct sonde_labels *labels,
                               const struct sonde_dataset_options *options)
 {
@@ -127,7 +128,7 @@ static void collect_sequences(struct sonde_dataset *d, const struct sonde_source
         if (d->space == SONDE_ROWS_TOKEN)
             pool_rows(source, s, options->pooling, options->keep_special, &first, &count);
         bool one_row = d->space == SONDE_ROWS_TOKEN && count == 1;
-        int64_t type = one_row ? source->token_id[first] : (int64_t)sequence_key(source, s);
+        int64_t type = one_row ? sonde_word_type(source, first) : (int64_t)sequence_key(source, s);
         add_sample(d, source, labels, s, s, first, count, type);
     }
     d->skip_flags = options->keep_special ? 0 : special_flags;

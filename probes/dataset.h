@@ -35,7 +35,7 @@ struct sonde_dataset {
         *count;        /* [n] rows of a token stream; sequence index and 1 for sequence streams */
     int64_t *sequence; /* [n] */
     int64_t *group;    /* [n] of the sequence */
-    int64_t *type; /* [n] what the control task labels: the token id, or the text of a sequence */
+    int64_t *type; /* [n] what the control task labels: the word type, or the ids of a sequence */
     int32_t *class_of; /* [n] class of the label set; CLASS only */
     double *real;      /* [n]; REAL only */
     uint32_t skip_flags;

@@ -11,7 +11,7 @@ static const struct sonde_probe_option options[] = {
     { "folds", SONDE_PROBE_INTEGER, "5", NULL, "folds of --l2 auto" },
     { "penalty", SONDE_PROBE_CHOICE, "l2", "l2|l1|none", "kind of the penalty (classes)" },
     { "control", SONDE_PROBE_FLAG, NULL, NULL,
-      "also a control task: a random label for each token id; gives selectivity" },
+      "also a control task: a random label for each word type; gives selectivity" },
     { "baseline", SONDE_PROBE_CHOICE, NULL, "random-weights",
       "also the same probe on the model with random weights" },
     { "metric", SONDE_PROBE_CHOICE, "auto", "auto|accuracy|macro-f1|auroc|r2|spearman",
@@ -44,7 +44,7 @@ static const struct sonde_probe_option closed_options[] = {
       "penalty; auto: by cross-validation over training sequences" },
     { "folds", SONDE_PROBE_INTEGER, "5", NULL, "folds of --l2 auto" },
     { "control", SONDE_PROBE_FLAG, NULL, NULL,
-      "also a control task: a random label for each token id; gives selectivity" },
+      "also a control task: a random label for each word type; gives selectivity" },
     { "baseline", SONDE_PROBE_CHOICE, NULL, "random-weights",
       "also the same probe on the model with random weights" },
     { "metric", SONDE_PROBE_CHOICE, "auto", "auto|accuracy|macro-f1|auroc|r2|spearman",
@@ -124,7 +124,7 @@ const struct sonde_probe sonde_probe_linear = {
         "The split is by sequence, so that no test sequence is seen in training. Every row of the "
         "table has the majority baseline, an interval from a bootstrap over test sequences and, "
         "where asked for, a control task (Hewitt and Liang, EMNLP 2019: a random label for every "
-        "token id, drawn from the labels' distribution, learnt with the same penalty; selectivity "
+        "word type, drawn from the labels' distribution, learnt with the same penalty; selectivity "
         "= value - control) and the same probe on random weights.",
     .options = options,
     .n_options = N_OPTIONS,

@@ -1,5 +1,6 @@
 #include "probes/select.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,20 @@ enum sonde_status sonde_select_numbers(const char *text, const char *what, int64
     return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                            "%ss \"%s\": expected numbers and ranges such as 0,4-7,-1 or all", what,
                            text);
+}
+
+bool sonde_select_layer_sites(const char *layers, const char *name, char *out, size_t n)
+{
+    bool all = !layers || strcmp(layers, "all") == 0;
+    if (!all && strspn(layers, "0123456789,-") != strlen(layers))
+        return false;
+    int length = snprintf(out, n, "blocks.%s.%s", all ? "*" : layers, name);
+    if (length < 0 || (size_t)length >= n)
+        return false;
+    for (char *at = out; *at; at++)
+        if (*at == ',')
+            *at = '|';
+    return true;
 }
 
 bool sonde_select_vocabulary_text(const struct sonde_model *model, int64_t id,

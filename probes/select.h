@@ -28,6 +28,10 @@ SONDE_MUST_USE enum sonde_status sonde_select_streams(const struct sonde_source 
 SONDE_MUST_USE enum sonde_status sonde_select_numbers(const char *text, const char *what, int64_t n,
                                                       bool *chosen, struct sonde_error *error);
 
+/* The pattern "blocks.LAYERS.NAME" for a list of layers as above ("0,4-7" -> "0|4-7"); false where
+ * it does not fit into out[n] or holds what no list has. */
+bool sonde_select_layer_sites(const char *layers, const char *name, char *out, size_t n);
+
 /* Text of a vocabulary entry as the tokenizer shows it, "<id>" where there is no tokenizer;
  * appended. false where the id is outside the vocabulary or memory is out. */
 bool sonde_select_vocabulary_text(const struct sonde_model *model, int64_t id,

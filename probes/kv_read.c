@@ -1,0 +1,275 @@
+#include "probes/kv_read.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/num.h"
+#include "probes/lens_read.h"
+
+struct value_reading {
+    const struct sonde_model *model;
+    const struct sonde_weight *w_down;
+    struct sonde_kv_values *values;
+    int64_t D, V, block;
+    float **buffer; /* [threads] of x [block, D], then scores [block, V] */
+    struct sonde_arena **arena;
+    struct sonde_error *error; /* [n_blocks] */
+};
+
+static void read_values_task(void *ctx, int64_t b, int worker)
+{
+    const struct value_reading *r = ctx;
+    struct sonde_kv_values *values = r->values;
+    int64_t first = b * r->block;
+    int64_t n = values->F - first < r->block ? values->F - first : r->block;
+    float *x = r->buffer[worker], *scores = x + r->block * r->D;
+    for (int64_t i = 0; i < n; i++) {
+        double square = 0.0;
+        sonde_weight_in_column(r->w_down, first + i, x + i * r->D);
+        for (int64_t d = 0; d < r->D; d++)
+            square += (double)x[i * r->D + d] * (double)x[i * r->D + d];
+        values->norm[first + i] = sqrt(square);
+    }
+    r->error[b].status =
+        sonde_model_unembed(r->model, r->arena[worker], x, n, true, 0, 0, scores, &r->error[b]);
+    for (int64_t i = 0; i < n && !r->error[b].status; i++) {
+        int64_t at = (first + i) * values->k;
+        (void)sonde_top_k_largest(scores + i * r->V, r->V, values->k, values->up + at);
+        (void)sonde_top_k_smallest(scores + i * r->V, r->V, values->k, values->down + at);
+    }
+}
+
+static enum sonde_status read_values(struct value_reading *r, struct sonde_pool *pool,
+                                     struct sonde_error *error)
+{
+    int threads = sonde_pool_threads(pool);
+    int64_t n_blocks = (r->values->F + r->block - 1) / r->block;
+    r->buffer = calloc((size_t)threads, sizeof(float *));
+    r->arena = calloc((size_t)threads, sizeof(struct sonde_arena *));
+    r->error = calloc((size_t)n_blocks + 1, sizeof(struct sonde_error));
+    bool ok = r->buffer && r->arena && r->error;
+    for (int t = 0; t < threads && ok; t++) {
+        r->buffer[t] = malloc((size_t)(r->block * (r->D + r->V)) * sizeof(float));
+        r->arena[t] = sonde_arena_create(0);
+        ok = r->buffer[t] && r->arena[t];
+    }
+    enum sonde_status status = ok ? SONDE_STATUS_OK : sonde_error_memory(error, "the values");
+    if (ok)
+        sonde_pool_run(pool, n_blocks, read_values_task, r);
+    for (int64_t b = 0; b < n_blocks && !status; b++)
+        if (r->error[b].status)
+            status = sonde_error_set(error, r->error[b].status, "%s", r->error[b].text);
+    for (int t = 0; t < threads && r->buffer && r->arena; t++) {
+        free(r->buffer[t]);
+        sonde_arena_destroy(&r->arena[t]);
+    }
+    free(r->buffer);
+    free(r->arena);
+    free(r->error);
+    return status;
+}
+
+enum sonde_status sonde_kv_values_read(struct sonde_kv_values *out, const struct sonde_model *model,
+                                       int layer, int64_t k, struct sonde_pool *pool,
+                                       struct sonde_error *error)
+{
+    const struct sonde_spec *spec = sonde_model_spec(model);
+    const struct sonde_weight *w_down = &sonde_model_weights(model)->layer[layer].w_down;
+    size_t F = (size_t)spec->d_mlp;
+    if (!sonde_weight_present(w_down))
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "%s: layer %d has no feed-forward layer", sonde_model_path(model),
+                               layer);
+    struct sonde_kv_values values = {
+        .F = spec->d_mlp,
+        .k = k,
+        .up = calloc(F * (size_t)k + 1, sizeof(struct sonde_top_entry)),
+        .down = calloc(F * (size_t)k + 1, sizeof(struct sonde_top_entry)),
+        .norm = calloc(F + 1, sizeof(double)),
+    };
+    struct value_reading reading = {
+        .model = model,
+        .w_down = w_down,
+        .values = &values,
+        .D = spec->d_model,
+        .V = spec->d_vocab,
+        .block = sonde_lens_block_rows(spec->d_vocab),
+    };
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (!values.up || !values.down || !values.norm)
+        status = sonde_error_memory(error, "the values");
+    if (!status)
+        status = read_values(&reading, pool, error);
+    if (status) {
+        sonde_kv_values_finish(&values);
+        return status;
+    }
+    *out = values;
+    return SONDE_STATUS_OK;
+}
+
+void sonde_kv_values_finish(struct sonde_kv_values *values)
+{
+    free(values->up);
+    free(values->down);
+    free(values->norm);
+    *values = (struct sonde_kv_values){ 0 };
+}
+
+/* Calls take(keys, row, x) for every row that counts, in order, reading chunks of chunk_rows. */
+static enum sonde_status walk_rows(struct sonde_kv_keys *keys, struct sonde_source *source,
+                                   int64_t stream, uint32_t skip_flags, int64_t chunk_rows,
+                                   void (*take)(struct sonde_kv_keys *keys, int64_t row,
+                                                const float *x),
+                                   const struct sonde_progress *progress, struct sonde_error *error)
+{
+    int64_t n_rows = source->n_tokens;
+    float *x = malloc((size_t)(chunk_rows * keys->F) * sizeof(float)); /* [chunk_rows, F] */
+    if (!x)
+        return sonde_error_memory(error, "activations");
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (int64_t first = 0; first < n_rows && !status; first += chunk_rows) {
+        int64_t n = n_rows - first < chunk_rows ? n_rows - first : chunk_rows;
+        status = source->read_rows(source, stream, first, n, x, error);
+        for (int64_t i = 0; i < n && !status; i++)
+            if (!(source->token_flags[first + i] & skip_flags))
+                take(keys, first + i, x + i * keys->F);
+        if (!status && !sonde_progress_update(progress, "keys", first + n, n_rows, "rows"))
+            status = sonde_error_set(error, SONDE_STATUS_CANCELLED, "stopped");
+    }
+    free(x);
+    return status;
+}
+
+static void take_top(struct sonde_kv_keys *keys, int64_t row, const float *x)
+{
+    keys->n_rows++;
+    for (int64_t f = 0; f < keys->F; f++) {
+        if (!isfinite(x[f])) {
+            keys->n_nonfinite++;
+            continue;
+        }
+        keys->sum[f] += (double)x[f];
+        keys->n_active[f] += x[f] > 0;
+        keys->low = x[f] < keys->low ? x[f] : keys->low;
+        keys->high = x[f] > keys->high ? x[f] : keys->high;
+        keys->largest[f] = x[f] > keys->largest[f] ? x[f] : keys->largest[f];
+        sonde_top_k_offer(keys->top + f * keys->k, keys->k, &keys->n_top[f], x[f], row);
+    }
+}
+
+static void take_bin(struct sonde_kv_keys *keys, int64_t row, const float *x)
+{
+    (void)row;
+    double low = (double)keys->low, width = (double)keys->high - low;
+    for (int64_t f = 0; f < keys->F; f++) {
+        if (!isfinite(x[f]))
+            continue;
+        double place = width > 0 ? ((double)x[f] - low) / width * SONDE_KV_BINS : 0.0;
+        int64_t bin = (int64_t)place;
+        keys->bin[bin < 0 ? 0 : bin >= SONDE_KV_BINS ? SONDE_KV_BINS - 1 : bin]++;
+    }
+}
+
+enum sonde_status sonde_kv_keys_read(struct sonde_kv_keys *out, struct sonde_source *source,
+                                     int64_t stream, int64_t k, uint32_t skip_flags,
+                                     int64_t mem_bytes, const struct sonde_progress *progress,
+                                     struct sonde_error *error)
+{
+    size_t F = (size_t)source->streams[stream].width;
+    int64_t row_bytes = (int64_t)(F * sizeof(float));
+    int64_t fixed = (int64_t)(F * ((size_t)k * sizeof(struct sonde_top_entry) + 32));
+    int64_t chunk_rows = (mem_bytes - fixed) / row_bytes;
+    if (chunk_rows < 1)
+        return sonde_error_set(error, SONDE_STATUS_LIMIT,
+                               "%s: --top %lld takes more than the memory budget",
+                               source->streams[stream].name, (long long)k);
+    chunk_rows = chunk_rows > 1024 ? 1024 : chunk_rows;
+    struct sonde_kv_keys keys = {
+        .F = (int64_t)F,
+        .k = k,
+        .top = calloc(F * (size_t)k + 1, sizeof(struct sonde_top_entry)),
+        .n_top = calloc(F + 1, sizeof(int64_t)),
+        .n_active = calloc(F + 1, sizeof(int64_t)),
+        .sum = calloc(F + 1, sizeof(double)),
+        .largest = calloc(F + 1, sizeof(float)),
+        .low = INFINITY,
+        .high = -INFINITY,
+    };
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (!keys.top || !keys.n_top || !keys.n_active || !keys.sum || !keys.largest)
+        status = sonde_error_memory(error, "the keys");
+    for (size_t f = 0; f < F && !status; f++)
+        keys.largest[f] = -INFINITY;
+    if (!status)
+        status =
+            walk_rows(&keys, source, stream, skip_flags, chunk_rows, take_top, progress, error);
+    /* The bins need the limits, hence a second reading. */
+    if (!status)
+        status =
+            walk_rows(&keys, source, stream, skip_flags, chunk_rows, take_bin, progress, error);
+    if (!status && keys.n_rows == 0)
+        status = sonde_error_set(error, SONDE_STATUS_ARGUMENT, "%s: no token to read",
+                                 source->streams[stream].name);
+    if (status) {
+        sonde_kv_keys_finish(&keys);
+        return status;
+    }
+    *out = keys;
+    return SONDE_STATUS_OK;
+}
+
+void sonde_kv_keys_finish(struct sonde_kv_keys *keys)
+{
+    free(keys->top);
+    free(keys->n_top);
+    free(keys->n_active);
+    free(keys->sum);
+    free(keys->largest);
+    *keys = (struct sonde_kv_keys){ 0 };
+}
+
+int32_t sonde_kv_next_token(const struct sonde_source *source, int64_t row)
+{
+    int64_t next = row + 1;
+    if (next >= source->n_tokens || source->token_sequence[next] != source->token_sequence[row])
+        return -1;
+    return source->token_id[next];
+}
+
+/* Next token of the strongest trigger; -1 where the neuron was never seen or the sequence ends. */
+static int32_t strongest_next(const struct sonde_kv_keys *keys, const struct sonde_source *source,
+                              int64_t f)
+{
+    return keys->n_top[f] > 0 ? sonde_kv_next_token(source, keys->top[f * keys->k].index) : -1;
+}
+
+void sonde_kv_agree(const struct sonde_kv_values *values, const struct sonde_kv_keys *keys,
+                    const struct sonde_source *source, struct sonde_kv_agreement *out)
+{
+    int64_t n = 0, n_first = 0, n_any = 0, n_shuffled = 0, n_pairs = 0;
+    for (int64_t f = 0; f < keys->F; f++) {
+        int64_t value = values->up[f * values->k].index;
+        int32_t other = strongest_next(keys, source, (f + 1) % keys->F);
+        if (other >= 0) {
+            n_pairs++;
+            n_shuffled += other == value;
+        }
+        int32_t next = strongest_next(keys, source, f);
+        if (next < 0)
+            continue;
+        n++;
+        n_first += next == value;
+        bool any = false;
+        for (int64_t i = 0; i < keys->n_top[f] && !any; i++)
+            any = sonde_kv_next_token(source, keys->top[f * keys->k + i].index) == value;
+        n_any += any;
+    }
+    *out = (struct sonde_kv_agreement){
+        .n = n,
+        .first = (double)n_first / (double)n,
+        .any = (double)n_any / (double)n,
+        .shuffled = (double)n_shuffled / (double)n_pairs,
+    };
+}
