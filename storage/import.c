@@ -34,7 +34,7 @@ static enum sonde_status describe(struct import_job *job, struct sonde_error *er
                                          .rank = 1,
                                          .dim = { import->width, 0 },
                                          .width = import->width };
-    strcpy(job->stream.name, name);
+    memcpy(job->stream.name, name, strlen(name) + 1);
     if (import->n_rows < 1 || import->n_rows > INT32_MAX)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "%s: stream %s: %lld rows to import",
                                job->store->path, name, (long long)import->n_rows);

@@ -52,7 +52,7 @@ static enum sonde_status read_stream(struct sonde_store *store, sqlite3_stmt *ro
         return sonde_error_set(error, SONDE_STATUS_FORMAT,
                                "%s: the name of stream %lld is too long", store->path,
                                (long long)out->id);
-    strcpy(stream->name, name);
+    memcpy(stream->name, name, strlen(name) + 1);
     int64_t layer = sqlite3_column_int64(row, 2);
     if (layer < -1 || layer >= SONDE_LAYERS_MAX)
         return sonde_error_set(error, SONDE_STATUS_FORMAT,

@@ -4,12 +4,12 @@
  * they come back as reals; those that are not finite are {"real": "nan"}. Matrices and series are
  * base64 of little-endian floats and doubles: exact, and a tenth of the memory of parsed numbers.
  */
-#include "analysis/report/result.h"
+#include "analysis/report/archive.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "analysis/report/archive.h"
+#include "analysis/report/result.h"
 #include "core/base/num.h"
 
 #define VERSION 1

@@ -1,4 +1,5 @@
 /* One-character vocabularies: an id is a character. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/text/tokenizer_internal.h"
@@ -35,7 +36,7 @@ enum sonde_status sonde_tokenizer_characters(struct sonde_tokenizer **out,
     struct sonde_tokenizer *t = sonde_tokenizer_new(SONDE_TOKENIZER_CHARACTERS);
     if (!t)
         return sonde_error_memory(error, "a tokenizer");
-    strcpy(t->kind, "characters");
+    (void)snprintf(t->kind, sizeof(t->kind), "characters");
     enum sonde_status status = add_characters(t, pieces, n_pieces, error);
     if (status != SONDE_STATUS_OK) {
         sonde_tokenizer_close(&t);

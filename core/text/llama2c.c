@@ -4,6 +4,7 @@
  * beginning and end; byte b is id b + 3.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,7 +153,7 @@ enum sonde_status sonde_tokenizer_open_llama2c(struct sonde_tokenizer **out, con
     struct sonde_tokenizer *t = sonde_tokenizer_new(SONDE_TOKENIZER_LLAMA2C);
     if (!t)
         return sonde_error_memory(error, "a tokenizer");
-    strcpy(t->kind, "BPE by scores, llama2.c");
+    (void)snprintf(t->kind, sizeof(t->kind), "BPE by scores, llama2.c");
     enum sonde_status status = sonde_file_load(path, SONDE_TOKENIZER_MAX_FILE_BYTES, &file, error);
     if (status == SONDE_STATUS_OK) {
         status = read_file(t, &file, vocab_size, error);

@@ -4,7 +4,7 @@
 
 #include <sqlite3.h>
 
-#include "store_fixture.h"
+#include "tests/unit/storage/store_fixture.h"
 #include "tests/support/check.h"
 
 #define N_SEQUENCES 12
@@ -275,7 +275,7 @@ static void test_sql_refuses(void **state)
           "does something else than reading the store" },
         { "SELECT load_extension('x') AS token, 1 AS value",
           "does something else than reading the store" },
-        { "VACUUM INTO '/tmp/x'", "does something else than reading the store" },
+        { "VACUUM INTO 'x.db'", "does something else than reading the store" },
         { "BEGIN", "does something else than reading the store" },
         { "EXPLAIN SELECT 1", "is not a SELECT" },
         { "", "is not a SELECT" },

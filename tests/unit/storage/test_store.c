@@ -10,7 +10,7 @@
 
 #include "core/base/rng.h"
 #include "storage/layout.h"
-#include "store_fixture.h"
+#include "tests/unit/storage/store_fixture.h"
 #include "tests/support/check.h"
 
 static void round_trip(enum sonde_codec codec)
