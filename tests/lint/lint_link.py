@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Links each layer alone: the whole of its archive, against the archives of the layers that the law
-lets it use and the libraries named for those layers. What is undefined then breaks the law.
+"""Links each layer alone: the whole of its archive, against the archives of the layers below it (those
+that the law lets it use, and what these use in turn) and the libraries named for those layers. What is
+undefined then breaks the law.
 
 usage: lint_link.py LAYERS.TXT "CC ..." LAYER=ARCHIVE...
 """
@@ -14,9 +15,21 @@ from law import Law
 from tap import Tap
 
 
+def layers_below(law, layer):
+    """What `layer` may use, and what that may use."""
+    found = []
+    waiting = list(law.layers[layer])
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found.append(name)
+            waiting += law.layers[name]
+    return found
+
+
 def link(compiler, law, archives, layer):
     """Problems of linking `layer` alone."""
-    below = [name for name in law.layers[layer] if name in archives]
+    below = [name for name in layers_below(law, layer) if name in archives]
     libraries = []
     for name in [layer] + below:
         libraries += [f"-l{lib}" for lib in law.libraries.get(name, []) if f"-l{lib}" not in libraries]

@@ -20,6 +20,7 @@ from tap import Tap
 LAW = """# The law of the small project.
 low:
 high: low
+top: high
 third-party jansson.h low/a.c
 libraries low: m
 """
@@ -117,7 +118,9 @@ def test_link(tap, compiler):
     upward = "int high(void);\nint low(void);\nint low(void) { return high(); }\n"
     library = "int png_access_version_number(void);\nint low(void);\n" \
               "int low(void) { return png_access_version_number(); }\n"
+    top = "int high(void);\nint top(void);\nint top(void) { return high(); }\n"
     cases = [("a layer on those below", texts, "high", True),
+             ("a layer on those below these", {**texts, "top": top}, "top", True),
              ("a layer on nothing", texts, "low", True),
              ("a call upwards", {**texts, "low": upward}, "low", False),
              ("a library that is not named", {**texts, "low": library}, "low", False)]
