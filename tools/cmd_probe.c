@@ -54,47 +54,6 @@ static enum sonde_status find_places(const struct sonde_cli *cli, struct places 
     return SONDE_STATUS_OK;
 }
 
-/* The model that a run was recorded with, from where the store says it was; its weights must be the
- * ones recorded. */
-static enum sonde_status open_recorded_model(struct sonde_probe_input *input,
-                                             struct sonde_error *error)
-{
-    struct sonde_store_runs runs = { 0 };
-    enum sonde_status status = sonde_store_list_runs(input->store, &runs, error);
-    if (status != SONDE_STATUS_OK)
-        return status;
-    const char *path = NULL;
-    for (int64_t i = 0; i < runs.n; i++) {
-        if (sonde_str_equal(runs.run[i].name, input->source->run_name))
-            path = runs.run[i].model_path;
-    }
-    struct sonde_model_options model_options = { .allow_missing_tokenizer = true };
-    if (!path || !*path)
-        status = sonde_error_set(error, SONDE_STATUS_NOT_FOUND,
-                                 "the store does not say where the model is: give --model");
-    else
-        status = sonde_model_open(&input->model, path, &model_options, error);
-    sonde_store_runs_finish(&runs);
-    if (status != SONDE_STATUS_OK)
-        sonde_error_prepend(error, "the model of run '%s'", input->source->run_name);
-    return status;
-}
-
-static enum sonde_status check_recorded_model(const struct sonde_probe_input *input,
-                                              struct sonde_error *error)
-{
-    const char *hash = NULL;
-    enum sonde_status status = sonde_model_hash(input->model, &hash, error);
-    if (status != SONDE_STATUS_OK)
-        return status;
-    const char *recorded = input->source->model_hash;
-    if (recorded && *recorded && !sonde_str_equal(hash, recorded))
-        return sonde_error_set(
-            error, SONDE_STATUS_ARGUMENT, "%s: weights %.12s, but run '%s' was recorded with %.12s",
-            sonde_model_path(input->model), hash, input->source->run_name, recorded);
-    return SONDE_STATUS_OK;
-}
-
 /* Runs the given text through the model at the sites that the probe asks for. *text stays open for
  * what it has to say of the input. */
 static enum sonde_status record_text(struct sonde_probe_input *input,
@@ -137,10 +96,8 @@ static enum sonde_status open_input(struct sonde_probe_input *input,
             status = sonde_store_open_source(input->store, given->run, 0, &input->source, error);
     }
     bool wants_model = (probe->needs & (SONDE_PROBE_NEEDS_MODEL | SONDE_PROBE_USES_MODEL)) != 0;
-    if (status == SONDE_STATUS_OK && input->source && !input->model && wants_model)
-        status = open_recorded_model(input, error);
-    if (status == SONDE_STATUS_OK && input->source && input->model)
-        status = check_recorded_model(input, error);
+    if (status == SONDE_STATUS_OK && input->source && (input->model || wants_model))
+        status = sonde_probe_input_open_model(input, error);
     if (status != SONDE_STATUS_OK || input->source)
         return status;
     if (sonde_input_is_given(&given->input))

@@ -31,6 +31,53 @@ bool sonde_probe_input_is_store(const char *path)
     return is_store;
 }
 
+/* From where the store says that the model was. */
+static enum sonde_status open_recorded_model(struct sonde_probe_input *input,
+                                             struct sonde_error *error)
+{
+    struct sonde_store_runs runs = { 0 };
+    enum sonde_status status = sonde_store_list_runs(input->store, &runs, error);
+    if (status != SONDE_STATUS_OK)
+        return status;
+    const char *path = NULL;
+    for (int64_t i = 0; i < runs.n; i++) {
+        if (sonde_str_equal(runs.run[i].name, input->source->run_name))
+            path = runs.run[i].model_path;
+    }
+    struct sonde_model_options model_options = { .allow_missing_tokenizer = true };
+    if (!path || !*path)
+        status = sonde_error_set(error, SONDE_STATUS_NOT_FOUND,
+                                 "the store does not say where the model is: give --model");
+    else
+        status = sonde_model_open(&input->model, path, &model_options, error);
+    sonde_store_runs_finish(&runs);
+    if (status != SONDE_STATUS_OK)
+        sonde_error_prepend(error, "the model of run '%s'", input->source->run_name);
+    return status;
+}
+
+static enum sonde_status check_recorded_model(const struct sonde_probe_input *input,
+                                              struct sonde_error *error)
+{
+    const char *hash = NULL;
+    enum sonde_status status = sonde_model_hash(input->model, &hash, error);
+    if (status != SONDE_STATUS_OK)
+        return status;
+    const char *recorded = input->source->model_hash;
+    if (recorded && *recorded && !sonde_str_equal(hash, recorded))
+        return sonde_error_set(
+            error, SONDE_STATUS_ARGUMENT, "%s: weights %.12s, but run '%s' was recorded with %.12s",
+            sonde_model_path(input->model), hash, input->source->run_name, recorded);
+    return SONDE_STATUS_OK;
+}
+
+enum sonde_status sonde_probe_input_open_model(struct sonde_probe_input *input,
+                                               struct sonde_error *error)
+{
+    enum sonde_status status = input->model ? SONDE_STATUS_OK : open_recorded_model(input, error);
+    return status == SONDE_STATUS_OK ? check_recorded_model(input, error) : status;
+}
+
 /* A fresh store in the folder for temporary files. SQLite needs a name to open; the file is
  * unlinked once its source is open, so nothing stays behind however the program ends after that. */
 static enum sonde_status open_temporary(struct sonde_probe_input *input, char **path,
@@ -202,17 +249,16 @@ enum sonde_status sonde_probe_input_baseline(void *ctx, const char *kind, const 
     if (!sonde_str_equal(kind, "random-weights"))
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "unknown baseline '%s' (known: random-weights)", kind);
-    if (!input->model || !input->source)
-        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                               "the random-weights baseline needs the model: give --model");
+    enum sonde_status status = sonde_probe_input_open_model(input, error);
+    if (status != SONDE_STATUS_OK)
+        return status;
     struct sonde_model_options options = {
         .allow_missing_tokenizer = true,
         .random_weights = true,
         .seed = (uint64_t)input->cli->common.seed,
     };
     struct sonde_model *random = NULL;
-    enum sonde_status status =
-        sonde_model_open(&random, sonde_model_path(input->model), &options, error);
+    status = sonde_model_open(&random, sonde_model_path(input->model), &options, error);
     if (status != SONDE_STATUS_OK)
         return status;
     struct replay replay = { .source = input->source };

@@ -33,6 +33,11 @@ void sonde_probe_input_finish(struct sonde_probe_input *input);
 /* Whether path is an SQLite file (by its first bytes). */
 bool sonde_probe_input_is_store(const char *path);
 
+/* The model of input->source: the one that was given, else from where the store says it was. Its
+ * weights must be the recorded ones. */
+SONDE_MUST_USE enum sonde_status sonde_probe_input_open_model(struct sonde_probe_input *input,
+                                                              struct sonde_error *error);
+
 /* Records the reader's sequences at the sites matching patterns into a temporary store and opens a
  * source over it. */
 SONDE_MUST_USE enum sonde_status
