@@ -226,13 +226,15 @@ static void run_stages(struct sonde_op_context *ctx, struct attention *a, bool s
 /*
  * A masked weight is exactly 0, but 0 * NaN is NaN: a broken row of v would reach queries of its
  * block that do not see it. Such rows are zeroed in a copy (0 * 0 and 0 * v are the same bits) and
- * added afterwards where they are seen. A single query sees every key that its product reads.
+ * added afterwards where they are seen. A single unedited query sees every key that its product
+ * reads.
  */
 static void set_broken_values_apart(struct sonde_op_context *ctx, struct attention *a)
 {
     const int64_t n_keys = a->v.dim[0], n_heads = a->v.dim[1], d_head = a->v.dim[2];
+    const bool edited = a->args->edit_scores || a->args->edit_pattern;
     bool any = false;
-    for (int64_t s = 0; s < n_keys && !any && a->q.dim[0] > 1; s++) {
+    for (int64_t s = 0; s < n_keys && !any && (a->q.dim[0] > 1 || edited); s++) {
         for (int64_t g = 0; g < n_heads && !any; g++) {
             any = !sonde_vector_kernels()->is_finite(
                 a->v.data + s * a->v.stride[0] + g * a->v.stride[1], d_head);
@@ -269,7 +271,7 @@ static void assert_shapes(const struct attention *a)
     assert(a->q.dim[0] == a->z.dim[0] && a->q.dim[1] == a->z.dim[1]);
     assert(a->q.dim[2] == a->k.dim[2] && a->v.dim[2] == a->z.dim[2]);
     assert(a->k.dim[0] == a->v.dim[0] && a->k.dim[1] == a->v.dim[1]);
-    assert(a->q.dim[1] % a->k.dim[1] == 0);
+    assert(a->k.dim[1] > 0 && a->q.dim[1] % a->k.dim[1] == 0);
     assert(!a->args->causal || a->args->first + a->q.dim[0] <= a->k.dim[0]);
     assert(a->args->causal || a->args->window <= 0);
     assert(!a->args->scores.data || sonde_tensor_is_contiguous(&a->args->scores));

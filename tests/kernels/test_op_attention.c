@@ -379,6 +379,27 @@ static void test_attention_edits(void **state)
     }
 }
 
+/* An edit gives weight to key 2, outside the window of the only query; key 1 beside it is broken.
+ */
+static void test_attention_edit_beside_broken_value(void **state)
+{
+    struct contexts *contexts = *state;
+    static const struct attention_case c = { 1, 9, 2, 2, 5, 4, 8, 0.0, true, false };
+    struct attention_data d = make_data(&c, 301);
+    struct sonde_attention_args args = args_of(&d);
+    struct guarded z = guarded_new(d.q.n), pattern = guarded_new(2 * 9);
+    int64_t key = 2;
+    d.v.data[1 * 2 * 5] = NAN;
+    args.pattern = sonde_tensor_3d(pattern.data, 2, 1, 9);
+    args.edit_pattern = look_at_key;
+    args.edit_ctx = &key;
+    run(&contexts->each[0], &d, z.data, &args);
+    check_bits("the value of key 2", z.data, d.v.data + 2 * 2 * 5, 2 * 5);
+    guarded_free(&z);
+    guarded_free(&pattern);
+    free_data(&d);
+}
+
 /* q, k and v as views of one fused [T, 3, H, E] projection, z into a wider array. */
 static void test_attention_strided(void **state)
 {
@@ -420,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_attention_sees_only_its_keys),
         cmocka_unit_test(test_attention_broken_value),
         cmocka_unit_test(test_attention_edits),
+        cmocka_unit_test(test_attention_edit_beside_broken_value),
         cmocka_unit_test(test_attention_strided),
     };
     return cmocka_run_group_tests(tests, contexts_setup, contexts_teardown);
