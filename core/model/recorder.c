@@ -12,7 +12,7 @@ enum {
     WINDOW_SEQUENCES_MAX = 256, /* sequences that are worked on together */
     BATCH_SEQUENCES_MAX = 4096, /* between two commits */
 };
-#define BATCH_BYTES_MAX (INT64_C(64) << 20)
+#define BATCH_BYTES_DEFAULT (INT64_C(64) << 20)
 #define MEM_BYTES_DEFAULT (INT64_C(1) << 30)
 
 /* One sequence of the window: its own copy, and what its sites gave. */
@@ -48,6 +48,7 @@ struct recorder {
     struct sonde_pool *pool;
     int64_t mem_bytes;
     int64_t batch_bytes, batch_sequences; /* since the last commit */
+    int64_t batch_max;
     struct sonde_recorder_stats stats;
 };
 
@@ -209,7 +210,7 @@ static enum sonde_status put_slot(struct recorder *r, struct slot *slot, struct 
     r->batch_bytes += slot->bytes;
     r->batch_sequences++;
     if (status == SONDE_STATUS_OK &&
-        (r->batch_bytes >= BATCH_BYTES_MAX || r->batch_sequences >= BATCH_SEQUENCES_MAX)) {
+        (r->batch_bytes >= r->batch_max || r->batch_sequences >= BATCH_SEQUENCES_MAX)) {
         status = sink->commit(sink, error);
         r->batch_bytes = 0;
         r->batch_sequences = 0;
@@ -407,8 +408,9 @@ enum sonde_status sonde_recorder_run(const struct sonde_model *model,
     struct recorder r = { .model = model,
                           .options = options,
                           .spec = sonde_model_spec(model),
-                          .mem_bytes =
-                              options->mem_bytes ? options->mem_bytes : MEM_BYTES_DEFAULT };
+                          .mem_bytes = options->mem_bytes ? options->mem_bytes : MEM_BYTES_DEFAULT,
+                          .batch_max =
+                              options->batch_bytes ? options->batch_bytes : BATCH_BYTES_DEFAULT };
     enum sonde_status status = prepare(&r, error);
     if (status == SONDE_STATUS_OK) {
         status = record_all(&r, reader, sink, error);

@@ -20,6 +20,8 @@ struct sonde_recorder_options {
     enum sonde_dtype dtype; /* only for the size estimate of batches; the sink narrows */
     int n_threads;          /* 0 = all cores */
     int64_t mem_bytes;      /* budget for weights' scratch, captured values and queues; 0 = 1 GiB */
+    int64_t batch_bytes;    /* raw bytes between two commits; 0 = 64 MiB. A resumed run needs the
+                               same value to commit at the same places */
     int64_t skip_sequences; /* resume: this many are already stored */
     const struct sonde_hook *hooks; /* edits; called from several threads at once */
     int n_hooks;
