@@ -27,7 +27,8 @@ struct run {
     struct sonde_minimise_result result;
     double *best;  /* [n] the last accepted point */
     bool accepted; /* best is set */
-    bool infinite; /* the last value was not finite */
+    bool infinite; /* the last value was not finite, */
+    bool met;      /* or one of this attempt */
     int before;    /* iterations of the attempt before this one */
     enum sonde_status status;
     struct sonde_error *error;
@@ -78,6 +79,7 @@ static lbfgsfloatval_t evaluate(void *instance, const lbfgsfloatval_t *x, lbfgsf
     r->result.evaluations++;
     r->status = r->objective(r->ctx, x, r->n, &value, g, r->error);
     r->infinite = !isfinite(value);
+    r->met = r->met || r->infinite;
     /* a NaN would pass every comparison of the line search as false, so it must be a high value */
     return r->infinite ? (double)INFINITY : value;
 }
@@ -217,9 +219,10 @@ static int attempt(struct run *r, double *point, int padded, bool backtrack)
 static enum sonde_status minimise(struct run *r, double *point, int padded)
 {
     int code = attempt(r, point, padded, false);
-    if (r->infinite && r->status == SONDE_STATUS_OK && r->result.iterations < r->max_iterations) {
+    bool lost = code < 0 && code != LBFGSERR_MAXIMUMITERATION && code != LBFGSERR_OUTOFMEMORY;
+    if (lost && r->met && r->status == SONDE_STATUS_OK &&
+        r->result.iterations < r->max_iterations) {
         r->before = r->result.iterations;
-        r->infinite = false;
         memcpy(point, r->best, (size_t)r->n * sizeof(*point));
         code = attempt(r, point, padded, true);
     }

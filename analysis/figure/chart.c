@@ -15,6 +15,7 @@
 #define LEGEND_MARK 26
 #define LEGEND_TEXT_MAX 220.0
 #define LEGEND_LINES_MAX 24
+#define DRAWABLE_MAX 1e150
 #define MARKED_MAX 60 /* points of a line that still get a mark each */
 
 /* Okabe and Ito's colours, told apart with any common kind of colour blindness; marks differ too.
@@ -41,9 +42,15 @@ struct plan {
     char note[160];
 };
 
+/* Differences of larger numbers would not be finite. */
+static bool is_drawable(double value)
+{
+    return fabs(value) <= DRAWABLE_MAX;
+}
+
 static void widen(double *low, double *high, double value)
 {
-    if (!isfinite(value))
+    if (!is_drawable(value))
         return;
     *low = value < *low ? value : *low;
     *high = value > *high ? value : *high;
@@ -51,7 +58,7 @@ static void widen(double *low, double *high, double value)
 
 static bool has_reference(const struct sonde_figure *f)
 {
-    return isfinite(f->reference);
+    return is_drawable(f->reference);
 }
 
 static void find_range(struct plan *p)
@@ -62,8 +69,8 @@ static void find_range(struct plan *p)
         const struct sonde_series *s = &f->series[i];
         p->n_places = s->n > p->n_places ? s->n : p->n_places;
         for (int64_t k = 0; k < s->n; k++) {
-            p->left_out += isinf(s->y[k]) || isinf(s->x[k]);
-            if (!isfinite(s->y[k]) || !isfinite(s->x[k]))
+            p->left_out += fabs(s->y[k]) > DRAWABLE_MAX || fabs(s->x[k]) > DRAWABLE_MAX;
+            if (!is_drawable(s->y[k]) || !is_drawable(s->x[k]))
                 continue;
             widen(&x_low, &x_high, s->x[k]);
             widen(&low, &high, s->y[k]);
@@ -77,7 +84,7 @@ static void find_range(struct plan *p)
         widen(&low, &high, f->reference);
     if (f->kind == SONDE_FIGURE_BAR && isfinite(low))
         widen(&low, &high, 0);
-    bool given = f->has_limits && isfinite(f->low) && isfinite(f->high) && f->low < f->high;
+    bool given = f->has_limits && is_drawable(f->low) && is_drawable(f->high) && f->low < f->high;
     p->x_low = x_low;
     p->x_high = x_high;
     p->y_low = given ? f->low : low;
@@ -225,7 +232,7 @@ static void draw_mark(struct sonde_canvas *c, int64_t series, double x, double y
 /* Runs of finite points; a gap in the data is a gap in the line. */
 static bool is_drawn(const struct plan *p, const struct sonde_series *s, int64_t k)
 {
-    return isfinite(s->y[k]) && isfinite(x_of(p, s, k));
+    return is_drawable(s->y[k]) && is_drawable(x_of(p, s, k));
 }
 
 static void draw_band(struct sonde_canvas *c, const struct plan *p, const struct sonde_series *s,
@@ -233,7 +240,8 @@ static void draw_band(struct sonde_canvas *c, const struct plan *p, const struct
 {
     for (int64_t begin = 0; begin < s->n;) {
         int64_t end = begin;
-        while (end < s->n && is_drawn(p, s, end) && isfinite(s->low[end]) && isfinite(s->high[end]))
+        while (end < s->n && is_drawn(p, s, end) && is_drawable(s->low[end]) &&
+               is_drawable(s->high[end]))
             end++;
         int64_t n = end - begin;
         for (int64_t k = 0; k < n; k++) {
@@ -275,13 +283,13 @@ static void draw_bars(struct sonde_canvas *c, const struct plan *p, int64_t i, d
     double width = 0.8 * pitch / (double)p->f->n_series;
     struct sonde_stroke whisker = { .color = SONDE_DRAW_INK, .width = 1.2 };
     for (int64_t k = 0; k < s->n; k++) {
-        if (!isfinite(s->y[k]))
+        if (!is_drawable(s->y[k]))
             continue;
         double left = place_x(p, x0, (double)k) - 0.4 * pitch + (double)i * width;
         double zero = place_y(p, y0, 0), top = place_y(p, y0, s->y[k]);
         sonde_canvas_fill(c, left, fmin(zero, top), fmax(width, 0.5), fabs(zero - top),
                           palette[i % PALETTE_SIZE]);
-        if (!s->low || !s->high || !isfinite(s->low[k]) || !isfinite(s->high[k]))
+        if (!s->low || !s->high || !is_drawable(s->low[k]) || !is_drawable(s->high[k]))
             continue;
         double middle = left + width / 2, half = fmin(4, width / 3);
         double low = place_y(p, y0, s->low[k]), high = place_y(p, y0, s->high[k]);
@@ -446,7 +454,7 @@ enum sonde_status sonde_draw_chart(struct sonde_canvas *c, const struct sonde_fi
     plan_y(c, &p);
     plan_legend(c, &p);
     if (p.left_out)
-        snprintf(p.note, sizeof(p.note), "%lld infinite values are not drawn.",
+        snprintf(p.note, sizeof(p.note), "%lld values are infinite or too large and not drawn.",
                  (long long)p.left_out);
     double width = p.left + p.width + fmax(p.legend_width, 8);
     double height = p.height + SONDE_DRAW_GAP + p.below + (f->x.title ? TITLE_LINE : 0) + 4;
