@@ -15,8 +15,8 @@
 
 #define MEM_DEFAULT ((int64_t)1 << 30)
 #define QUEUE_BYTES_MAX ((int64_t)64 << 20)
-/* Libraries, SQLite's page cache and the chunks under way; measured at 75 to 92 MiB. */
-#define OVERHEAD_BYTES ((int64_t)96 << 20)
+/* Libraries, SQLite's page cache and the chunks under way; measured at up to 105 MiB. */
+#define OVERHEAD_BYTES ((int64_t)112 << 20)
 
 struct record_options {
     struct sonde_input_options input;

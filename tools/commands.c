@@ -3,9 +3,12 @@
 #include <stddef.h>
 
 const struct sonde_command *const sonde_commands[] = {
-    &sonde_command_models, &sonde_command_info,       &sonde_command_tokenize,
-    &sonde_command_record, &sonde_command_label,      &sonde_command_probes,
-    &sonde_command_probe,  &sonde_command_report,     &sonde_command_generate,
-    &sonde_command_verify, &sonde_command_export,     &sonde_command_import,
-    &sonde_command_check,  &sonde_command_completion, NULL,
+    &sonde_command_models,     &sonde_command_info,
+    &sonde_command_tokenize,   &sonde_command_record,
+    &sonde_command_label,      &sonde_command_probes,
+    &sonde_command_probe,      &sonde_command_report,
+    &sonde_command_generate,   &sonde_command_verify,
+    &sonde_command_export,     &sonde_command_import,
+    &sonde_command_check,      &sonde_command_bench,
+    &sonde_command_completion, NULL,
 };
