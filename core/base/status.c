@@ -49,8 +49,8 @@ static size_t format_message(char text[SONDE_ERROR_TEXT_MAX], const char *format
     return *cut ? SONDE_ERROR_TEXT_MAX - 1 : (size_t)length;
 }
 
-enum sonde_status sonde_error_set(struct sonde_error *error, enum sonde_status status,
-                                  const char *format, ...)
+enum sonde_status(sonde_error_set)(struct sonde_error *error, enum sonde_status status,
+                                   const char *format, ...)
 {
     if (!error)
         return status;
@@ -65,7 +65,7 @@ enum sonde_status sonde_error_set(struct sonde_error *error, enum sonde_status s
     return status;
 }
 
-enum sonde_status sonde_error_memory(struct sonde_error *error, const char *what)
+enum sonde_status(sonde_error_memory)(struct sonde_error *error, const char *what)
 {
     return sonde_error_set(error, SONDE_STATUS_MEMORY, "out of memory for %s", what);
 }

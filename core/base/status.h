@@ -58,6 +58,14 @@ enum sonde_status sonde_error_set(struct sonde_error *error, enum sonde_status s
 /* The allocation failure of `bytes` bytes for `what`. Returns SONDE_STATUS_MEMORY. */
 enum sonde_status sonde_error_memory(struct sonde_error *error, const char *what);
 
+#if defined(__clang_analyzer__)
+/* What the two return is their argument: the analyzer does not look into other files. */
+#define sonde_error_set(error, status, ...)                                                        \
+    ((void)(sonde_error_set)((error), (status), __VA_ARGS__), (status))
+#define sonde_error_memory(error, what)                                                            \
+    ((void)(sonde_error_memory)((error), (what)), SONDE_STATUS_MEMORY)
+#endif
+
 /* Puts "context: " before the message that is there; keeps the status. error may be NULL. */
 void sonde_error_prepend(struct sonde_error *error, const char *format, ...) SONDE_PRINTF(2, 3);
 
