@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/tensor/gemm.h"
 #include "tools/cli.h"
 
 /* Weights stay mapped: where another program cuts the file off under us, the kernel sends SIGBUS.
@@ -128,6 +129,7 @@ static int run(int argc, char *const *argv)
 int main(int argc, char **argv)
 {
     set_signals();
+    sonde_gemm_prepare();
     int code = run(argc, argv);
     /* A full disk shows only here. */
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -40,6 +40,7 @@ void sonde_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
     if (m == 0 || n == 0) {
         return;
     }
+    sonde_gemm_prepare();
     if (k == 0 || (m == 1 && beta == 0.0f)) {
         for (int64_t i = 0; i < m; i++) {
             for (int64_t j = 0; j < n; j++) {
@@ -70,6 +71,7 @@ void sonde_dgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
     if (m == 0 || n == 0) {
         return;
     }
+    sonde_gemm_prepare();
     if (k == 0 || (m == 1 && beta == 0.0)) {
         for (int64_t i = 0; i < m; i++) {
             for (int64_t j = 0; j < n; j++) {
