@@ -112,7 +112,7 @@ static struct lab sequential_at(double t)
 static struct lab diverging_at(double t)
 {
     double size = fabs(t), lightness = 0.965 - 0.555 * size;
-    double wanted = 0.145 * (1 - pow(1 - size, 1.6));
+    double wanted = 0.145 * (1 - pow(1 - size, 2));
     double chroma = fmin(fit_chroma(lightness, wanted, 255), fit_chroma(lightness, wanted, 28));
     return lab_from_polar(lightness, 0.98 * chroma, t < 0 ? 255 : 28);
 }

@@ -96,15 +96,26 @@ static int64_t total_width(const struct layout *l, int64_t n)
     return total;
 }
 
-/* Takes columns away from the widest text column until the table fits or nothing can give. */
+/* The first column names the row and is kept; other texts may lose what is over the minimum. */
+static bool may_shrink(const struct layout *l, int64_t c)
+{
+    return !l->format[c].numeric && l->width[c] > TEXT_WIDTH_MIN &&
+           (c > 0 || l->width[c] > REPEATED_MAX);
+}
+
+/* Takes width away from the widest text columns where that makes the table fit; else nothing. */
 static void shrink(struct layout *l, const struct sonde_table *t, int64_t width)
 {
-    int64_t total = total_width(l, t->n_columns);
+    int64_t total = total_width(l, t->n_columns), spare = 0;
+    for (int64_t c = 0; c < t->n_columns; c++)
+        if (may_shrink(l, c))
+            spare += l->width[c] - (c > 0 ? TEXT_WIDTH_MIN : REPEATED_MAX);
+    if (total - spare > width)
+        return;
     while (total > width) {
         int64_t widest = -1;
         for (int64_t c = 0; c < t->n_columns; c++)
-            if (!l->format[c].numeric && l->width[c] > TEXT_WIDTH_MIN &&
-                (widest < 0 || l->width[c] > l->width[widest]))
+            if (may_shrink(l, c) && (widest < 0 || l->width[c] > l->width[widest]))
                 widest = c;
         if (widest < 0)
             return;
@@ -165,14 +176,12 @@ static void put_pieces(struct page *p, struct layout *l, const struct sonde_tabl
                        int64_t *column)
 {
     int64_t inner = p->width - 2;
-    for (int64_t c = 0; c < t->n_columns; c++) {
+    shrink(l, t, inner);
+    bool whole = total_width(l, t->n_columns) <= inner;
+    for (int64_t c = 0; c < t->n_columns && !whole; c++) {
         int64_t most = t->n_columns == 1 || inner < TEXT_WIDTH_MAX ? inner : TEXT_WIDTH_MAX;
-        if (total_width(l, t->n_columns) > inner && l->width[c] > most)
-            l->width[c] = most;
+        l->width[c] = l->width[c] > most ? most : l->width[c];
     }
-    int64_t before = total_width(l, t->n_columns);
-    if (before > inner && before <= 2 * inner)
-        shrink(l, t, inner);
     for (int64_t first = 0; first < t->n_columns;) {
         int64_t n = choose_columns(l, t, first, inner, column);
         if (first)
