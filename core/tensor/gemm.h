@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Sets BLAS to one thread, where it is not. Every product does so itself; the program calls it once at
- * its start, before it has threads of its own. */
+/* Sets BLAS to one thread, where it is not. Every product does so itself; the program calls it once
+ * at its start, before it has threads of its own. */
 void sonde_gemm_prepare(void);
 /* Name, version, options and kernel of the BLAS in use, e.g. "OpenBLAS 0.3.21 NO_LAPACKE
  * DYNAMIC_ARCH NO_AFFINITY SkylakeX MAX_THREADS=64". The text belongs to the library. */

@@ -1,7 +1,7 @@
 /*
  * Loops over contiguous floats that ops are made of. The bits of a result depend on the values and
- * n alone, not on the machine's vector width (see target.h) nor on the address. Outputs may be the
- * input itself.
+ * n alone, not on the machine's vector width (see target.h) nor on the address. An output of
+ * floats may be the input itself.
  */
 #ifndef SONDE_CORE_TENSOR_VECTOR_H
 #define SONDE_CORE_TENSOR_VECTOR_H

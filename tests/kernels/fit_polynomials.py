@@ -70,7 +70,8 @@ def scaled_tail(s):
     return (1 + 2 * a) * exp(a * a / 2) * erfc(a / sqrt(2)) / 2
 
 
-show("tanh, |x| <= 0.625", remez(tanh_tail, mpf(0), mpf("0.625") ** 2, 4, lambda z: max(z, mpf("1e-12"))))
+show("tanh, |x| <= 0.625",
+     remez(tanh_tail, mpf(0), mpf("0.625") ** 2, 4, lambda z: max(z, mpf("1e-12"))))
 show("centre of the normal distribution, |x| <= 1",
      remez(centre, mpf(0), mpf(1), 5, lambda z: 1 / centre(z)))
 show("tail of the normal distribution, 0 <= a <= 14",

@@ -67,15 +67,16 @@ static void check_norm(struct contexts *contexts, const struct norm_case *c, uin
         reference_row(c, x.data + t * c->width, c->has_gain ? gain_wide : NULL,
                       c->has_bias ? bias_wide : NULL, eps, t, &e);
     }
+    const struct sonde_norm_args plain = { .kind = c->kind,
+                                           .eps = eps,
+                                           .gain = c->has_gain ? &gain : NULL,
+                                           .bias = c->has_bias ? &bias : NULL,
+                                           .gain_offset = c->gain_offset };
     float *first = NULL;
     for (int i = 0; i < 2 * N_CONTEXTS; i++) {
         struct guarded y = guarded_new(n), normalized = guarded_new(n);
         struct guarded scale = guarded_new(c->n_rows);
-        struct sonde_norm_args args = { .kind = c->kind,
-                                        .eps = eps,
-                                        .gain = c->has_gain ? &gain : NULL,
-                                        .bias = c->has_bias ? &bias : NULL,
-                                        .gain_offset = c->gain_offset };
+        struct sonde_norm_args args = plain;
         if (i % 2) {
             args.scale = sonde_tensor_2d(scale.data, c->n_rows, 1);
             args.normalized = sonde_tensor_2d(normalized.data, c->n_rows, c->width);
@@ -94,13 +95,8 @@ static void check_norm(struct contexts *contexts, const struct norm_case *c, uin
         guarded_free(&scale);
     }
     /* In place. */
-    struct sonde_norm_args args = { .kind = c->kind,
-                                    .eps = eps,
-                                    .gain = c->has_gain ? &gain : NULL,
-                                    .bias = c->has_bias ? &bias : NULL,
-                                    .gain_offset = c->gain_offset };
     const struct sonde_tensor xt = sonde_tensor_2d(x.data, c->n_rows, c->width);
-    sonde_op_norm(&contexts->each[0], xt, xt, &args);
+    sonde_op_norm(&contexts->each[0], xt, xt, &plain);
     check_bits("norm in place", x.data, first, n);
     guarded_free(&x);
     double *const arrays[] = { e.y,     e.y_bound,    e.normalized, e.normalized_bound,
