@@ -6,7 +6,7 @@
 
 #include "core/base/num.h"
 
-enum { BUFFER_ROWS = 1024 };
+enum { BUFFER_ROWS = 1024, WAVE_WORTH_THREADS = 2048 };
 
 static int64_t min_i64(int64_t a, int64_t b)
 {
@@ -131,7 +131,9 @@ enum sonde_status sonde_features_pass(struct sonde_features *f,
                 return status;
         }
         struct wave wave = { .features = f, .pass = pass, .first_block = b };
-        sonde_pool_run(f->pool, n_wave, run_block, &wave);
+        /* Waking threads costs more than a small wave of blocks takes. */
+        bool small = n_wave * f->width <= WAVE_WORTH_THREADS;
+        sonde_pool_run(small ? NULL : f->pool, n_wave, run_block, &wave);
         for (int64_t i = 0; i < n_wave && pass->fold; i++) {
             int64_t first = (b + i) * SONDE_FEATURES_BLOCK;
             pass->fold(pass->ctx, first, min_i64(SONDE_FEATURES_BLOCK, pass->n - first), i);

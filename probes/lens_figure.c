@@ -115,7 +115,7 @@ static enum sonde_status draw_part(const struct sonde_lens_figure *f, struct son
     for (int64_t s = 0; s < f->n_sites; s++)
         for (int64_t i = 0; i < n; i++)
             value[s * n + i] = f->probability[s * f->n_rows + first + i];
-    sonde_figure_set_axes(figure, "token fed", "site of the residual stream");
+    sonde_figure_set_axes(figure, "token fed", "site");
     sonde_figure_set_matrix(figure, f->n_sites, n, value);
     for (int64_t s = 0; s < f->n_sites; s++)
         for (int64_t i = 0; i < n; i++)

@@ -6,6 +6,8 @@
 
 #include "analysis/split.h"
 
+static const double fold_tolerance = 1e-4;
+
 int64_t sonde_linear_fit_rows(enum sonde_linear_method method, int64_t n_targets)
 {
     return method == SONDE_LINEAR_RIDGE || n_targets <= 2 ? 1 : n_targets;
@@ -162,6 +164,8 @@ static enum sonde_status fold_loss(struct fold_fit *fold, double l2, double *los
     struct sonde_fit_report report;
     enum sonde_status status;
     options.l2 = l2;
+    /* To rank penalties a coarser end is enough: the loss differs by less than 1e-4. */
+    options.tolerance = fmax(options.tolerance, fold_tolerance);
     if (options.method == SONDE_LINEAR_LOGISTIC)
         status = fit_logistic(&fold->train, &options, &fold->scaler, fold->start, &model, &report,
                               error);

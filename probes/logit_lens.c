@@ -76,9 +76,12 @@ static bool is_read(const struct lens *l, const struct sonde_stream *stream,
         return false;
     if (pattern)
         return sonde_select_matches(pattern, stream->name, sonde_model_spec(l->model)->n_layers);
+    /* Without positions or a norm in between, the first block's input is the embedding again. */
+    const struct sonde_spec *spec = sonde_model_spec(l->model);
+    bool pre_differs = spec->position == SONDE_POSITION_LEARNED || spec->norm_embedding;
     return site->kind == SONDE_SITE_EMBED || site->kind == SONDE_SITE_RESID_MID ||
            site->kind == SONDE_SITE_RESID_POST ||
-           (site->kind == SONDE_SITE_RESID_PRE && site->layer == 0);
+           (site->kind == SONDE_SITE_RESID_PRE && site->layer == 0 && pre_differs);
 }
 
 static enum sonde_status choose_sites(struct lens *l, struct sonde_error *error)

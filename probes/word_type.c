@@ -41,6 +41,13 @@ static uint64_t fold(uint64_t hash, const char *text, size_t n)
     return hash;
 }
 
+/* Never NULL. */
+static const char *text_of(struct sonde_source *source, int64_t row)
+{
+    const char *text = source->token_text(source, row);
+    return text ? text : "";
+}
+
 /* The first row of the word that ends in `row`, whose own text is all word characters; *skip is
  * what of that row's text belongs to something before the word. */
 static int64_t first_row(struct sonde_source *source, int64_t row, size_t *skip)
@@ -51,7 +58,7 @@ static int64_t first_row(struct sonde_source *source, int64_t row, size_t *skip)
     while (first > 0 && row - first < WORD_TOKENS_MAX && *skip == 0 &&
            source->token_sequence[first - 1] == sequence &&
            !(source->token_flags[first - 1] & SONDE_TOKEN_SPECIAL)) {
-        const char *before = source->token_text(source, first - 1);
+        const char *before = text_of(source, first - 1);
         size_t n = strlen(before), begin = run_begin(before, n);
         if (begin == n)
             break;
@@ -63,7 +70,7 @@ static int64_t first_row(struct sonde_source *source, int64_t row, size_t *skip)
 
 int64_t sonde_word_type(struct sonde_source *source, int64_t row)
 {
-    const char *text = source->token_text(source, row);
+    const char *text = text_of(source, row);
     size_t n = length_without_blanks(text), begin = run_begin(text, n);
     uint64_t hash = FNV_OFFSET;
     if (n == 0)
@@ -77,7 +84,7 @@ int64_t sonde_word_type(struct sonde_source *source, int64_t row)
         return (int64_t)fold(hash, text + begin, n - begin);
     size_t skip;
     for (int64_t r = first_row(source, row, &skip); r < row; r++, skip = 0) {
-        const char *part = source->token_text(source, r) + skip;
+        const char *part = text_of(source, r) + skip;
         hash = fold(hash, part, strlen(part));
     }
     return (int64_t)fold(hash, text, n);
