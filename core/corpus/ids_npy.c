@@ -77,8 +77,8 @@ static enum sonde_status read_header(struct sonde_ids_file *ids, const char *hea
                                "fortran_order %.*s, expected False", (int)strcspn(order, ",}"),
                                order);
     if (!read_shape(ids, shape))
-        return sonde_error_set(error, SONDE_STATUS_FORMAT, "shape %.*s, expected (n,) or (n, T)",
-                               (int)strcspn(shape, "}"), shape);
+        return sonde_error_set(error, SONDE_STATUS_FORMAT, "shape %.*s), expected (n,) or (n, T)",
+                               (int)strcspn(shape, ")}\n"), shape);
     return SONDE_STATUS_OK;
 }
 
