@@ -27,6 +27,7 @@ static void free_answers(struct answer_arrays *a)
     free(a->real);
     free(a->score);
     free(a->group);
+    *a = (struct answer_arrays){ 0 };
 }
 
 static enum sonde_status new_answers(struct answer_arrays *a, const struct sonde_dataset *d,
