@@ -80,12 +80,13 @@ enum sonde_status sonde_lines_next(struct sonde_line_reader *reader, bool *more,
     if (!any)
         return SONDE_STATUS_OK;
     reader->number++;
-    if (reader->line.failed)
-        return sonde_lines_blame(reader,
-                                 sonde_error_set(error, SONDE_STATUS_LIMIT,
-                                                 "a line of more than %lld bytes",
-                                                 (long long)SONDE_CORPUS_MAX_ITEM_BYTES),
-                                 error);
+    if (reader->line.failed) {
+        enum sonde_status status = sonde_buf_status(&reader->line, error);
+        if (status == SONDE_STATUS_LIMIT)
+            (void)sonde_error_set(error, status, "a line of more than %lld bytes",
+                                  (long long)SONDE_CORPUS_MAX_ITEM_BYTES);
+        return sonde_lines_blame(reader, status, error);
+    }
     if (reader->number == 1 && reader->line.size >= 3 &&
         memcmp(reader->line.data, "\xEF\xBB\xBF", 3) == 0) {
         memmove(reader->line.data, reader->line.data + 3, reader->line.size - 2);

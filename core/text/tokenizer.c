@@ -214,13 +214,16 @@ enum sonde_status sonde_tokenizer_encode(const struct sonde_tokenizer *t, const 
     return SONDE_STATUS_OK;
 }
 
-static bool folder_has(const char *folder, const char *name)
+static enum sonde_status find_beside(bool *there, const char *folder, const char *name,
+                                     struct sonde_error *error)
 {
     char *path = sonde_path_join(folder, name);
-    bool there = path && sonde_path_exists(path);
 
+    if (!path)
+        return sonde_error_memory(error, "a path");
+    *there = sonde_path_exists(path);
     free(path);
-    return there;
+    return SONDE_STATUS_OK;
 }
 
 static enum sonde_status open_json(struct sonde_tokenizer **out, const char *path,
@@ -239,14 +242,21 @@ static enum sonde_status open_json(struct sonde_tokenizer **out, const char *pat
 static enum sonde_status open_folder(struct sonde_tokenizer **out, const char *folder,
                                      struct sonde_error *error)
 {
-    enum sonde_status status;
+    bool json = false, vocab = false, merges = false;
     struct sonde_tokenizer *t = NULL;
 
-    if (folder_has(folder, "tokenizer.json")) {
+    enum sonde_status status = find_beside(&json, folder, "tokenizer.json", error);
+    if (status == SONDE_STATUS_OK)
+        status = find_beside(&vocab, folder, "vocab.json", error);
+    if (status == SONDE_STATUS_OK)
+        status = find_beside(&merges, folder, "merges.txt", error);
+    if (status != SONDE_STATUS_OK)
+        return status;
+    if (json) {
         char *path = sonde_path_join(folder, "tokenizer.json");
         status = path ? open_json(&t, path, error) : sonde_error_memory(error, "a path");
         free(path);
-    } else if (folder_has(folder, "vocab.json") && folder_has(folder, "merges.txt")) {
+    } else if (vocab && merges) {
         status = sonde_tokenizer_open_gpt2(&t, folder, error);
     } else {
         status = sonde_error_set(error, SONDE_STATUS_NOT_FOUND,

@@ -1,7 +1,13 @@
 /*
  * Tokenizer: text to ids and back. Kinds: tokenizer.json BPE (byte-level, or SentencePiece style
- * with byte fallback), llama2.c tokenizer files, one-character vocabularies. What is not known (a
- * pre-tokenizer, a normalizer, a model type) is refused by name, never guessed.
+ * with byte fallback), GPT-2's vocab.json with merges.txt, llama2.c tokenizer files, one-character
+ * vocabularies. What is not known (a pre-tokenizer, a normalizer, a model type) is refused by name,
+ * never guessed; no regular expression from a file is ever run.
+ *
+ * Ids are those of Hugging Face's tokenizers library, with three differences that are meant: never
+ * two BOS by the policy; a character that is not in the vocabulary of a tokenizer without an
+ * unknown token is an error and not dropped; a byte run that is no text decodes to one U+FFFD for
+ * each maximal subpart. The file's "truncation" and "padding" are not applied.
  *
  * Immutable after open; shared by threads.
  */
@@ -37,7 +43,9 @@ SONDE_MUST_USE enum sonde_status sonde_tokenizer_characters(struct sonde_tokeniz
 void sonde_tokenizer_close(struct sonde_tokenizer **tokenizer);
 
 const char *sonde_tokenizer_kind(const struct sonde_tokenizer *t); /* "BPE, byte-level", ... */
-int64_t sonde_tokenizer_size(const struct sonde_tokenizer *t);     /* ids are in [0, size) */
+/* Ids are in [0, size); not every one need have a piece. May differ from the model's vocabulary
+ * size. */
+int64_t sonde_tokenizer_size(const struct sonde_tokenizer *t);
 /* -1 where the tokenizer has none. From tokenizer.json's post-processor / tokenizer_config.json,
  * config.json may override: see set_special. */
 int32_t sonde_tokenizer_bos(const struct sonde_tokenizer *t);
@@ -46,6 +54,7 @@ int32_t sonde_tokenizer_unk(const struct sonde_tokenizer *t);
 /* Called once by the model's loader, before sharing: ids from config.json where the tokenizer's own
  * files name none. -1 = leave. */
 void sonde_tokenizer_set_special(struct sonde_tokenizer *t, int32_t bos, int32_t eos);
+/* Added tokens that the file calls special; ids 0 to 2 of llama2.c. */
 bool sonde_tokenizer_is_special(const struct sonde_tokenizer *t, int32_t id);
 int32_t sonde_tokenizer_id(const struct sonde_tokenizer *t, const char *piece); /* -1 = none */
 /* The raw vocabulary piece ("Ġthe", "▁the"); NULL for an id without one. */
