@@ -5,16 +5,22 @@
 #include "analysis/display.h"
 #include "analysis/report/cell_format.h"
 
-/* Characters with a meaning in GitHub's Markdown get a backslash; '<' and '&' become entities, so
- * that a token is never a tag. */
+static bool is_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Characters with a meaning in GitHub's Markdown get a backslash ('_' inside a word has none); '<'
+ * and '&' become entities, so that a token is never a tag. */
 static void put_escaped(struct sonde_buf *out, const char *clean)
 {
     for (const char *c = clean; *c; c++) {
+        bool inside = *c == '_' && c > clean && is_word(c[-1]) && is_word(c[1]);
         if (*c == '<')
             sonde_buf_puts(out, "&lt;");
         else if (*c == '&')
             sonde_buf_puts(out, "&amp;");
-        else if (strchr("\\`*_[]|#~$", *c))
+        else if (strchr("\\`*_[]|#~$", *c) && !inside)
             sonde_buf_printf(out, "\\%c", *c);
         else
             sonde_buf_putc(out, *c);
