@@ -14,7 +14,7 @@ struct folder {
 
 static void make_folder(struct folder *folder)
 {
-    strcpy(folder->path, "/tmp/sonde-text-XXXXXX");
+    strcpy(folder->path, "sonde-text-XXXXXX");
     assert_non_null(mkdtemp(folder->path));
 }
 
