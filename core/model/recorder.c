@@ -1,6 +1,7 @@
 #include "core/model/recorder.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,14 +9,19 @@
 
 #include "core/base/num.h"
 
+/*
+ * The caller's thread reads, copies and hands over; the workers run the passes between. Slots go
+ * round a ring: [first, next_run) run or are done, [next_run, end) wait. What a sequence gives
+ * depends on itself alone and is handed over in order, so neither threads nor the ring's size show.
+ */
 enum {
-    WINDOW_SEQUENCES_MAX = 256, /* sequences that are worked on together */
+    RING = 128,                 /* sequences in flight at most */
     BATCH_SEQUENCES_MAX = 4096, /* between two commits */
 };
 #define BATCH_BYTES_DEFAULT (INT64_C(64) << 20)
 #define MEM_BYTES_DEFAULT (INT64_C(1) << 30)
 
-/* One sequence of the window: its own copy, and what its sites gave. */
+/* One sequence in flight: its own copy, and what its sites gave. */
 struct slot {
     struct sonde_sequence sequence; /* texts and tokens in the slot's arena */
     struct sonde_arena *arena;
@@ -25,6 +31,7 @@ struct slot {
     int64_t n_nonfinite;
     enum sonde_status status;
     struct sonde_error error;
+    bool done; /* under the mutex */
 };
 
 struct worker {
@@ -37,15 +44,29 @@ struct worker {
 struct recorder {
     const struct sonde_model *model;
     const struct sonde_recorder_options *options;
+    const struct sonde_sequence_reader *reader;
+    struct sonde_sink *sink;
+    struct sonde_error *error;
+    enum sonde_status status;
     const struct sonde_spec *spec;
     int64_t n_streams;
     struct sonde_site *site; /* [n_streams] */
     int16_t *stream_of;      /* [SONDE_SITE_KINDS, layers + 1]; -1 = not recorded */
-    struct slot *slots;      /* [WINDOW_SEQUENCES_MAX] */
-    int n_slots;             /* filled */
+    struct slot *slots;      /* [RING] */
     struct worker *workers;  /* [n_workers] */
     int n_workers;
-    struct sonde_pool *pool;
+    pthread_mutex_t mutex;
+    pthread_cond_t work, done;
+    /* Under the mutex. */
+    int64_t next_run, end;
+    int n_active; /* workers that may take work: fewer than all where memory is short */
+    int n_running;
+    double running_since;
+    bool stop;
+    /* Of the caller's thread. */
+    int64_t first; /* the slot that is handed over next */
+    int64_t held_bytes,
+        scratch_bytes; /* values in flight; the largest pass so far, of one worker */
     int64_t mem_bytes;
     int64_t batch_bytes, batch_sequences; /* since the last commit */
     int64_t batch_max;
@@ -135,7 +156,7 @@ static enum sonde_status fill_slot(struct recorder *r, struct slot *slot,
     slot->sequence.group = keep_text(slot->arena, from->group, &ok);
     struct sonde_token *tokens = sonde_arena_alloc(slot->arena, from->n_tokens, sizeof *tokens);
     slot->records = sonde_arena_alloc(slot->arena, r->n_streams, sizeof *slot->records);
-    free(slot->values);
+    slot->done = false;
     slot->values = malloc((size_t)bytes + 1);
     if (!ok || !tokens || !slot->records || !slot->values) {
         return sonde_error_memory(error, "a recorded sequence");
@@ -158,11 +179,9 @@ static enum sonde_status fill_slot(struct recorder *r, struct slot *slot,
     return ok ? SONDE_STATUS_OK : sonde_error_memory(error, "a recorded sequence");
 }
 
-static void run_slot(void *ctx, int64_t i, int index)
+static void run_slot(struct worker *worker, struct slot *slot)
 {
-    struct recorder *r = ctx;
-    struct worker *worker = &r->workers[index];
-    struct slot *slot = &r->slots[i];
+    struct recorder *r = worker->recorder;
     struct sonde_arena_mark mark = sonde_arena_mark(slot->arena);
     int64_t T = slot->sequence.n_tokens;
     int32_t *ids = sonde_arena_alloc(slot->arena, T, sizeof *ids);
@@ -218,49 +237,84 @@ static enum sonde_status put_slot(struct recorder *r, struct slot *slot, struct 
     return status;
 }
 
-/* Runs the window on all workers and hands the results over in order. */
-static enum sonde_status flush(struct recorder *r, struct sonde_sink *sink,
-                               struct sonde_error *error)
+/* Takes waiting slots until told to stop. */
+static void work(struct recorder *r, int index)
 {
-    enum sonde_status status = SONDE_STATUS_OK;
-    double begin = now();
-    sonde_pool_run(r->pool, r->n_slots, run_slot, r);
-    r->stats.seconds_forward += now() - begin;
-    for (int i = 0; i < r->n_slots && status == SONDE_STATUS_OK; i++) {
-        status = put_slot(r, &r->slots[i], sink, error);
+    pthread_mutex_lock(&r->mutex);
+    for (;;) {
+        while (!r->stop && (r->next_run == r->end || index >= r->n_active)) {
+            pthread_cond_wait(&r->work, &r->mutex);
+        }
+        if (r->stop) {
+            break;
+        }
+        struct slot *slot = &r->slots[r->next_run++ % RING];
+        if (r->n_running++ == 0) {
+            r->running_since = now();
+        }
+        pthread_mutex_unlock(&r->mutex);
+        run_slot(&r->workers[index], slot);
+        pthread_mutex_lock(&r->mutex);
+        slot->done = true;
+        if (--r->n_running == 0) {
+            r->stats.seconds_forward += now() - r->running_since;
+        }
+        pthread_cond_signal(&r->done);
     }
-    r->n_slots = 0;
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static int64_t in_flight(const struct recorder *r)
+{
+    return r->end - r->first; /* only the caller's thread moves these two */
+}
+
+/* Hands the oldest slot over; waits for it where `wait` is set. *handed: it was. */
+static enum sonde_status hand_over(struct recorder *r, bool wait, bool *handed)
+{
+    struct slot *slot = &r->slots[r->first % RING];
+    pthread_mutex_lock(&r->mutex);
+    while (wait && !slot->done) {
+        pthread_cond_wait(&r->done, &r->mutex);
+    }
+    *handed = slot->done;
+    pthread_mutex_unlock(&r->mutex);
+    if (!*handed) {
+        return SONDE_STATUS_OK;
+    }
+    enum sonde_status status = put_slot(r, slot, r->sink, r->error);
+    free(slot->values);
+    slot->values = NULL;
+    r->held_bytes -= slot->bytes;
+    r->first++;
     if (status == SONDE_STATUS_OK &&
         !sonde_progress_update(r->options->progress, "record", r->stats.n_tokens, 0, "tokens")) {
-        status = sonde_error_set(error, SONDE_STATUS_CANCELLED, "recording was stopped");
+        status = sonde_error_set(r->error, SONDE_STATUS_CANCELLED, "recording was stopped");
     }
     return status;
 }
 
 static void release_workers(struct recorder *r)
 {
-    for (int i = 0; i < r->n_workers; i++) {
+    for (int i = 0; r->workers && i < r->n_workers; i++) {
         sonde_session_destroy(&r->workers[i].session);
         free(r->workers[i].hooks);
     }
     free(r->workers);
     r->workers = NULL;
-    r->n_workers = 0;
-    sonde_pool_destroy(&r->pool);
 }
 
 static enum sonde_status make_workers(struct recorder *r, int n, struct sonde_error *error)
 {
     const int n_hooks = r->options->n_hooks;
-    enum sonde_status status = sonde_pool_create(&r->pool, n, error);
-    if (status != SONDE_STATUS_OK) {
-        return status;
-    }
-    n = sonde_pool_threads(r->pool);
+    enum sonde_status status = SONDE_STATUS_OK;
     r->workers = calloc((size_t)n, sizeof *r->workers);
-    for (int i = 0; i < n && r->workers && status == SONDE_STATUS_OK; i++) {
+    if (!r->workers) {
+        return sonde_error_memory(error, "workers");
+    }
+    r->n_workers = r->n_active = n;
+    for (int i = 0; i < n && status == SONDE_STATUS_OK; i++) {
         struct worker *w = &r->workers[i];
-        r->n_workers = i + 1;
         w->recorder = r;
         w->hooks = calloc((size_t)n_hooks + 1, sizeof *w->hooks);
         if (!w->hooks) {
@@ -273,15 +327,25 @@ static enum sonde_status make_workers(struct recorder *r, int n, struct sonde_er
             (struct sonde_hook){ .observe = r->options->sites, .on_value = capture, .ctx = w };
         status = sonde_session_create(&w->session, r->model, NULL, error);
     }
-    return r->workers ? status : sonde_error_memory(error, "workers");
+    return status;
 }
 
-/* What may be held: the captured window, and the scratch that every worker's session keeps from the
- * longest pass so far. */
-struct budget {
-    int64_t window_bytes;
-    int64_t scratch_bytes; /* of one worker */
-};
+/* With nothing in flight: goes on with n workers, and gives back what all sessions held. */
+static enum sonde_status shrink(struct recorder *r, int n)
+{
+    enum sonde_status status = SONDE_STATUS_OK;
+    pthread_mutex_lock(&r->mutex);
+    r->n_active = n;
+    for (int i = 0; i < r->n_workers; i++) {
+        sonde_session_destroy(&r->workers[i].session);
+        if (i < n && status == SONDE_STATUS_OK) {
+            status = sonde_session_create(&r->workers[i].session, r->model, NULL, r->error);
+        }
+    }
+    pthread_mutex_unlock(&r->mutex);
+    r->scratch_bytes = 0;
+    return status;
+}
 
 static enum sonde_status refuse_budget(const struct recorder *r, int64_t T, int64_t need_bytes,
                                        struct sonde_error *error)
@@ -295,77 +359,108 @@ static enum sonde_status refuse_budget(const struct recorder *r, int64_t T, int6
         need, (long long)need_bytes, have);
 }
 
-/* Whether the sequence fits beside the window. An empty window always takes it: with fewer
- * workers where all of them would not fit. */
-static enum sonde_status admit(struct recorder *r, struct budget *b, int64_t T, int64_t *bytes,
-                               bool *fits, struct sonde_error *error)
+/* Waits until T more tokens fit beside what is in flight. Where they fit beside nothing with all
+ * workers, fewer go on. */
+static enum sonde_status admit(struct recorder *r, int64_t T, int64_t *bytes)
 {
     int64_t plan = sonde_session_plan_bytes(r->model, T, r->options->sites);
     if (!sequence_bytes(r, T, bytes)) {
-        return sonde_error_set(error, SONDE_STATUS_LIMIT,
+        return sonde_error_set(r->error, SONDE_STATUS_LIMIT,
                                "a sequence of %lld tokens records more than can be counted",
                                (long long)T);
     }
     if (*bytes + plan > r->mem_bytes) {
-        return refuse_budget(r, T, *bytes + plan, error);
+        return refuse_budget(r, T, *bytes + plan, r->error);
     }
-    int64_t scratch = plan > b->scratch_bytes ? plan : b->scratch_bytes;
-    *fits = b->window_bytes + *bytes + r->n_workers * scratch <= r->mem_bytes &&
-            r->n_slots < WINDOW_SEQUENCES_MAX;
-    if (!*fits && r->n_slots > 0) {
-        return SONDE_STATUS_OK;
-    }
-    if (!*fits) {
-        int n = (int)((r->mem_bytes - *bytes) / scratch);
-        release_workers(r);
-        scratch = n < 1 ? plan : scratch;
-        *fits = true;
-        enum sonde_status status = make_workers(r, n < 1 ? 1 : n, error);
-        if (status != SONDE_STATUS_OK) {
-            return status;
+    enum sonde_status status = SONDE_STATUS_OK;
+    while (status == SONDE_STATUS_OK) {
+        int64_t scratch = plan > r->scratch_bytes ? plan : r->scratch_bytes;
+        bool handed = false;
+        if (in_flight(r) < RING && r->held_bytes + *bytes + r->n_active * scratch <= r->mem_bytes) {
+            r->scratch_bytes = scratch;
+            break;
         }
-    }
-    b->window_bytes += *bytes;
-    b->scratch_bytes = scratch;
-    return SONDE_STATUS_OK;
-}
-
-/* Reads, runs and hands over until the reader ends. */
-static enum sonde_status record_all(struct recorder *r, const struct sonde_sequence_reader *reader,
-                                    struct sonde_sink *sink, struct sonde_error *error)
-{
-    struct budget budget = { 0 };
-    int64_t skip = r->options->skip_sequences;
-    for (;;) {
-        const struct sonde_sequence *next = NULL;
-        int64_t bytes = 0;
-        bool fits = false;
-        enum sonde_status status = reader->next(reader->self, &next, error);
-        if (status == SONDE_STATUS_OK && !next) {
-            return flush(r, sink, error);
-        }
-        if (status == SONDE_STATUS_OK && skip > 0) {
-            skip--;
+        if (in_flight(r) > 0) {
+            status = hand_over(r, true, &handed);
             continue;
         }
-        if (status == SONDE_STATUS_OK && next->n_tokens < 1) {
-            status = sonde_error_set(error, SONDE_STATUS_ARGUMENT, "a sequence without tokens");
-        }
-        while (status == SONDE_STATUS_OK && !fits) {
-            status = admit(r, &budget, next->n_tokens, &bytes, &fits, error);
-            if (status == SONDE_STATUS_OK && !fits) {
-                status = flush(r, sink, error);
-                budget.window_bytes = 0;
-            }
-        }
-        if (status == SONDE_STATUS_OK) {
-            status = fill_slot(r, &r->slots[r->n_slots], next, bytes, error);
-        }
-        if (status != SONDE_STATUS_OK) {
-            return status;
-        }
-        r->n_slots++;
+        int64_t n = (r->mem_bytes - *bytes) / plan; /* at least 1 */
+        status = shrink(r, n < r->n_active ? (int)n : r->n_active);
     }
+    return status;
+}
+
+static enum sonde_status take_next(struct recorder *r, const struct sonde_sequence *next)
+{
+    int64_t bytes = 0;
+    if (next->n_tokens < 1) {
+        return sonde_error_set(r->error, SONDE_STATUS_ARGUMENT, "a sequence without tokens");
+    }
+    enum sonde_status status = admit(r, next->n_tokens, &bytes);
+    if (status == SONDE_STATUS_OK) {
+        status = fill_slot(r, &r->slots[r->end % RING], next, bytes, r->error);
+    }
+    if (status != SONDE_STATUS_OK) {
+        return status;
+    }
+    r->held_bytes += bytes;
+    pthread_mutex_lock(&r->mutex);
+    r->end++;
+    pthread_cond_broadcast(&r->work);
+    pthread_mutex_unlock(&r->mutex);
+    bool handed = true;
+    while (status == SONDE_STATUS_OK && handed && in_flight(r) > 0) {
+        status = hand_over(r, false, &handed);
+    }
+    return status;
+}
+
+/* Reads, copies and hands over until the reader ends. */
+static enum sonde_status record_all(struct recorder *r)
+{
+    int64_t skip = r->options->skip_sequences;
+    enum sonde_status status = SONDE_STATUS_OK;
+    bool handed = false;
+    for (bool more = true; more && status == SONDE_STATUS_OK;) {
+        const struct sonde_sequence *next = NULL;
+        status = r->reader->next(r->reader->self, &next, r->error);
+        more = next != NULL;
+        if (status == SONDE_STATUS_OK && next && skip-- <= 0) {
+            status = take_next(r, next);
+        }
+    }
+    while (status == SONDE_STATUS_OK && in_flight(r) > 0) {
+        status = hand_over(r, true, &handed);
+    }
+    return status;
+}
+
+/* Task 0 is the caller's thread, the others are the workers; each has a thread of its own. */
+static void run_task(void *ctx, int64_t i, int thread)
+{
+    struct recorder *r = ctx;
+    (void)thread;
+    if (i > 0) {
+        work(r, (int)i - 1);
+        return;
+    }
+    r->status = record_all(r);
+    pthread_mutex_lock(&r->mutex);
+    r->stop = true;
+    pthread_cond_broadcast(&r->work);
+    pthread_mutex_unlock(&r->mutex);
+}
+
+/* A pool with one thread more than there are workers. n 0: a worker for each core. */
+static enum sonde_status make_pool(struct sonde_pool **pool, int n, struct sonde_error *error)
+{
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (n == 0) {
+        status = sonde_pool_create(pool, 0, error);
+        n = sonde_pool_threads(*pool);
+        sonde_pool_destroy(pool);
+    }
+    return status == SONDE_STATUS_OK ? sonde_pool_create(pool, n + 1, error) : status;
 }
 
 static enum sonde_status prepare(struct recorder *r, struct sonde_error *error)
@@ -375,7 +470,7 @@ static enum sonde_status prepare(struct recorder *r, struct sonde_error *error)
     r->n_streams = sonde_site_set_count(r->options->sites);
     r->site = calloc((size_t)r->n_streams + 1, sizeof *r->site);
     r->stream_of = malloc((size_t)n_places * sizeof *r->stream_of);
-    r->slots = calloc(WINDOW_SEQUENCES_MAX, sizeof *r->slots);
+    r->slots = calloc(RING, sizeof *r->slots);
     if (!r->site || !r->stream_of || !r->slots) {
         return sonde_error_memory(error, "the recorder");
     }
@@ -390,13 +485,13 @@ static enum sonde_status prepare(struct recorder *r, struct sonde_error *error)
         r->site[n] = site;
         *stream_place(r, site) = n;
     }
-    for (int i = 0; i < WINDOW_SEQUENCES_MAX; i++) {
+    for (int i = 0; i < RING; i++) {
         r->slots[i].arena = sonde_arena_create(0);
         if (!r->slots[i].arena) {
             return sonde_error_memory(error, "the recorder");
         }
     }
-    return make_workers(r, r->options->n_threads, error);
+    return SONDE_STATUS_OK;
 }
 
 enum sonde_status sonde_recorder_run(const struct sonde_model *model,
@@ -407,19 +502,34 @@ enum sonde_status sonde_recorder_run(const struct sonde_model *model,
 {
     struct recorder r = { .model = model,
                           .options = options,
+                          .reader = reader,
+                          .sink = sink,
+                          .error = error,
                           .spec = sonde_model_spec(model),
+                          .mutex = PTHREAD_MUTEX_INITIALIZER,
+                          .work = PTHREAD_COND_INITIALIZER,
+                          .done = PTHREAD_COND_INITIALIZER,
                           .mem_bytes = options->mem_bytes ? options->mem_bytes : MEM_BYTES_DEFAULT,
                           .batch_max =
                               options->batch_bytes ? options->batch_bytes : BATCH_BYTES_DEFAULT };
+    struct sonde_pool *pool = NULL;
     enum sonde_status status = prepare(&r, error);
     if (status == SONDE_STATUS_OK) {
-        status = record_all(&r, reader, sink, error);
+        status = make_pool(&pool, options->n_threads, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = make_workers(&r, sonde_pool_threads(pool) - 1, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        sonde_pool_run(pool, r.n_workers + 1, run_task, &r);
+        status = r.status;
     }
     if (status == SONDE_STATUS_OK && r.batch_sequences > 0) {
         status = sink->commit(sink, error);
     }
     release_workers(&r);
-    for (int i = 0; r.slots && i < WINDOW_SEQUENCES_MAX; i++) {
+    sonde_pool_destroy(&pool);
+    for (int i = 0; r.slots && i < RING; i++) {
         sonde_arena_destroy(&r.slots[i].arena);
         free(r.slots[i].values);
     }
