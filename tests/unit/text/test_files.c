@@ -100,6 +100,7 @@ static void gpt2_files(void **state)
     assert_int_equal(sonde_tokenizer_bos(t), 9);
     assert_int_equal(sonde_tokenizer_eos(t), 5);
     check_encoding(t, "ab<s>ab", SONDE_BOS_AUTO, "9 4 9 4");
+    sonde_encoding_finish(&encoding);
     sonde_tokenizer_close(&t);
     remove_folder(&folder);
 }
