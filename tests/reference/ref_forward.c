@@ -71,7 +71,8 @@ static double *array(int64_t n)
     return calloc((size_t)n + 1, sizeof(double));
 }
 
-static void keep(struct run *r, const double *value, int64_t n, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void keep(struct run *r, const double *value,
+                                                       int64_t n, const char *format, ...)
 {
     r->trace->site = realloc(r->trace->site, (size_t)(r->trace->n + 1) * sizeof *r->trace->site);
     struct ref_site *site = &r->trace->site[r->trace->n++];
@@ -94,7 +95,8 @@ static double number(const struct run *r, const char *key, double otherwise)
 }
 
 /* NULL where the tensor is not there. */
-static const double *weight(const struct run *r, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static const double *weight(const struct run *r,
+                                                                  const char *format, ...)
 {
     char name[256];
     va_list args;
