@@ -70,18 +70,43 @@ static bool reserve(uint8_t **memory, int64_t *have, int64_t need)
     return true;
 }
 
-static void shuffle(const uint8_t *in, uint8_t *out, int64_t n, int64_t element)
+/* Elements of 2 and 4 bytes are written out, for the compiler to make wide moves of. */
+static void shuffle(const uint8_t *restrict in, uint8_t *restrict out, int64_t n, int64_t element)
 {
-    for (int64_t b = 0; b < element; b++)
-        for (int64_t i = 0; i < n; i++)
-            out[b * n + i] = in[i * element + b];
+    if (element == 4)
+        for (int64_t i = 0; i < n; i++) {
+            out[i] = in[4 * i];
+            out[n + i] = in[4 * i + 1];
+            out[2 * n + i] = in[4 * i + 2];
+            out[3 * n + i] = in[4 * i + 3];
+        }
+    else if (element == 2)
+        for (int64_t i = 0; i < n; i++) {
+            out[i] = in[2 * i];
+            out[n + i] = in[2 * i + 1];
+        }
+    else
+        for (int64_t i = 0; i < n * element; i++)
+            out[i % element * n + i / element] = in[i];
 }
 
-static void unshuffle(const uint8_t *in, uint8_t *out, int64_t n, int64_t element)
+static void unshuffle(const uint8_t *restrict in, uint8_t *restrict out, int64_t n, int64_t element)
 {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t b = 0; b < element; b++)
-            out[i * element + b] = in[b * n + i];
+    if (element == 4)
+        for (int64_t i = 0; i < n; i++) {
+            out[4 * i] = in[i];
+            out[4 * i + 1] = in[n + i];
+            out[4 * i + 2] = in[2 * n + i];
+            out[4 * i + 3] = in[3 * n + i];
+        }
+    else if (element == 2)
+        for (int64_t i = 0; i < n; i++) {
+            out[2 * i] = in[i];
+            out[2 * i + 1] = in[n + i];
+        }
+    else
+        for (int64_t i = 0; i < n * element; i++)
+            out[i] = in[i % element * n + i / element];
 }
 
 enum sonde_status sonde_coder_encode(struct sonde_coder *coder, enum sonde_codec *codec,

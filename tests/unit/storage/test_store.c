@@ -170,28 +170,37 @@ static struct sonde_sink *begin(const struct fixture *f, struct sonde_store **st
     return sink;
 }
 
-/* A child records and is killed after some microseconds; SIGKILL leaves nothing to clean up with.
- */
-static void record_and_kill(const struct fixture *f, int64_t n, int64_t every, int delay)
+/* A child records and is killed a little after it has put n_puts sequences; SIGKILL leaves nothing
+ * to clean up with. */
+static void record_and_kill(const struct fixture *f, int64_t n, int64_t every, int64_t n_puts,
+                            int delay)
 {
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
         struct sonde_store *store = NULL;
+        struct sonde_error error = { 0 };
         int64_t n_done = 0;
+        close(ends[0]);
         struct sonde_sink *sink = begin(f, &store, true, &n_done);
-        if (sink) {
-            fixture_put(f, sink, n_done, n, every);
-            struct sonde_error error = { 0 };
-            if (sink->finish(sink, &error) != SONDE_STATUS_OK)
-                _exit(3);
+        for (int64_t i = n_done; sink && i < n; i++) {
+            fixture_put(f, sink, i, i + 1, every);
+            if (write(ends[1], "x", 1) != 1)
+                _exit(4);
         }
-        _exit(0);
+        _exit(!sink || sink->finish(sink, &error) == SONDE_STATUS_OK ? 0 : 3);
     }
+    close(ends[1]);
+    char byte;
+    for (int64_t i = 0; i < n_puts && read(ends[0], &byte, 1) == 1; i++)
+        continue;
     usleep((useconds_t)delay);
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
+    close(ends[0]);
     assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
 }
 
@@ -217,7 +226,8 @@ static void test_kill_and_resume(void **state)
         cut.codec = whole.codec;
         fixture_record(&whole, "a", n, every);
         for (int kills = 0; kills < 4; kills++) {
-            record_and_kill(&cut, n, every, (int)sonde_rng_below(&rng, 60000));
+            record_and_kill(&cut, n, every, sonde_rng_below(&rng, n / 3),
+                            (int)sonde_rng_below(&rng, 2000));
             if (access(cut.path, F_OK) == 0 && fixture_check(cut.path, true, text) > 0)
                 fail_msg("after a kill: %s", text);
         }
