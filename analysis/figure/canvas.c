@@ -84,6 +84,13 @@ int sonde_canvas_scale(const struct sonde_canvas *canvas)
     return canvas->scale;
 }
 
+/* Remembers that a buffer ran out of memory, for the end. */
+static void note_failure(struct sonde_canvas *c, const struct sonde_buf *buf)
+{
+    if (buf->failed && c->status == SONDE_STATUS_OK)
+        c->status = SONDE_STATUS_MEMORY;
+}
+
 static void set_font(struct sonde_canvas *c, const struct sonde_text_style *style)
 {
     PangoFontDescription *font = pango_font_description_new();
@@ -151,14 +158,14 @@ static void prepare(struct sonde_canvas *c, const char *text, const struct sonde
             sonde_buf_clear(&c->text);
             sonde_buf_append(&c->text, cut.data, cut.size);
         }
+        note_failure(c, &cut);
         sonde_buf_finish(&cut);
         *width = layout_width(c, c->text.data ? c->text.data : "", c->text.size);
     }
     int w, h;
     pango_layout_get_size(c->layout, &w, &h);
     *height = (double)h / PANGO_SCALE;
-    if (c->text.failed && c->status == SONDE_STATUS_OK)
-        c->status = SONDE_STATUS_MEMORY;
+    note_failure(c, &c->text);
 }
 
 void sonde_canvas_measure(struct sonde_canvas *canvas, const char *text,
@@ -367,8 +374,10 @@ double sonde_canvas_paragraph(struct sonde_canvas *canvas, double x, double y, d
         struct sonde_buf part = { 0 };
         sonde_buf_append(&part, copy.data + begin, n);
         sonde_canvas_text(c, x, y + (i + 0.5) * h, part.data, &one);
+        note_failure(c, &part);
         sonde_buf_finish(&part);
     }
+    note_failure(c, &copy);
     sonde_buf_finish(&copy);
     return lines * h;
 }

@@ -21,8 +21,9 @@ enum sonde_figure_kind {
     SONDE_FIGURE_TEXT, /* a heatmap whose cells carry text (the lens table) */
     SONDE_FIGURE_GRID, /* small heatmaps in rows and columns (a layer's heads) */
 };
-const char *
-sonde_figure_kind_name(enum sonde_figure_kind kind); /* "heatmap", ...; grid prints "heatmap" */
+#define SONDE_FIGURE_KINDS 6
+/* "heatmap", "line", ...; a grid is a "heatmap" too */
+const char *sonde_figure_kind_name(enum sonde_figure_kind kind);
 
 enum sonde_colormap {
     SONDE_COLORMAP_SEQUENTIAL, /* perceptually uniform, dark = low */

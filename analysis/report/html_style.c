@@ -30,6 +30,7 @@ const char sonde_html_style[] =
     "figure{margin:1.2rem 0;overflow-x:auto;background:#fff;border:1px solid var(--line);\n"
     "border-radius:8px}\n"
     "figure svg,figure img{display:block;max-width:100%;height:auto;margin:0 auto}\n"
+    "figure.whole svg,figure.whole img{max-width:none}\n"
     ".scroll{max-height:34rem;overflow:auto;border:1px solid var(--line);border-radius:8px}\n"
     "table{border-collapse:collapse;width:100%;font-size:.88rem}\n"
     "th,td{padding:.25rem .7rem;text-align:left;border-bottom:1px solid var(--line);\n"

@@ -1,5 +1,6 @@
 #include "analysis/report/result.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/display.h"
@@ -55,10 +56,17 @@ static void put_parameters(struct sonde_buf *out, const char *title,
 
 static void put_rows(struct sonde_buf *out, const struct sonde_table *t, int64_t n_rows)
 {
+    struct sonde_column_format *format =
+        calloc(t->n_columns ? (size_t)t->n_columns : 1, sizeof(*format));
+    if (!format) {
+        out->failed = true;
+        return;
+    }
     sonde_buf_puts(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>");
     for (int64_t c = 0; c < t->n_columns; c++) {
-        bool numeric = sonde_column_format_of(t, c, n_rows).numeric;
-        sonde_buf_puts(out, numeric ? "<th scope=\"col\" class=\"n\">" : "<th scope=\"col\">");
+        format[c] = sonde_column_format_of(t, c, n_rows);
+        sonde_buf_puts(out,
+                       format[c].numeric ? "<th scope=\"col\" class=\"n\">" : "<th scope=\"col\">");
         put_text(out, t->column[c]);
         sonde_buf_puts(out, "</th>");
     }
@@ -67,15 +75,14 @@ static void put_rows(struct sonde_buf *out, const struct sonde_table *t, int64_t
         sonde_buf_puts(out, "<tr>");
         for (int64_t c = 0; c < t->n_columns; c++) {
             const struct sonde_cell *cell = &t->cell[r * t->n_columns + c];
-            bool number = cell->kind == SONDE_CELL_INTEGER || cell->kind == SONDE_CELL_REAL ||
-                          cell->kind == SONDE_CELL_NULL;
-            sonde_buf_puts(out, number ? "<td class=\"n\">" : "<td>");
-            put_cell(out, cell, NULL);
+            sonde_buf_puts(out, format[c].numeric ? "<td class=\"n\">" : "<td>");
+            put_cell(out, cell, &format[c]);
             sonde_buf_puts(out, "</td>");
         }
         sonde_buf_puts(out, "</tr>\n");
     }
     sonde_buf_puts(out, "</tbody></table></div>\n");
+    free(format);
 }
 
 static void put_table(struct sonde_buf *out, const struct sonde_table *t, int64_t result,
@@ -116,8 +123,10 @@ static enum sonde_status put_figure(struct sonde_buf *out, const struct sonde_fi
 {
     struct sonde_buf svg = { 0 };
     enum sonde_status status = sonde_figure_svg(f, NULL, &svg, error);
-    sonde_buf_printf(out, "<figure id=\"result-%lld-figure-%lld\">\n", (long long)result,
-                     (long long)index);
+    /* a table of tokens must be read: it scrolls sideways where others shrink */
+    const char *style = f->kind == SONDE_FIGURE_TEXT ? " class=\"whole\"" : "";
+    sonde_buf_printf(out, "<figure id=\"result-%lld-figure-%lld\"%s>\n", (long long)result,
+                     (long long)index, style);
     if (status == SONDE_STATUS_OK && svg.size <= SVG_BYTES_MAX)
         sonde_buf_append(out, svg.data, svg.size);
     else if (status == SONDE_STATUS_OK)

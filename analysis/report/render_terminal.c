@@ -63,6 +63,7 @@ struct layout {
     int64_t *width;
     int64_t n_rows; /* that are shown */
     struct sonde_buf cell;
+    bool failed; /* memory ran out for a cell */
 };
 
 static const char *cell_text(struct layout *l, const struct sonde_table *t, int64_t row, int64_t c)
@@ -72,6 +73,7 @@ static const char *cell_text(struct layout *l, const struct sonde_table *t, int6
         sonde_display_clean(&l->cell, t->column[c], strlen(t->column[c]));
     else
         sonde_cell_print(&l->cell, &t->cell[row * t->n_columns + c], &l->format[c]);
+    l->failed = l->failed || l->cell.failed;
     return l->cell.data ? l->cell.data : "";
 }
 
@@ -213,7 +215,7 @@ static bool put_table(struct page *p, const struct sonde_table *t)
         if (l.n_rows < t->n_rows)
             sonde_buf_printf(p->out, "  \xe2\x80\xa6 and %lld more rows (%lld in all)\n",
                              (long long)(t->n_rows - l.n_rows), (long long)t->n_rows);
-        ok = !l.cell.failed;
+        ok = !l.failed;
     }
     free(l.format);
     free(l.width);
@@ -238,6 +240,7 @@ static bool put_parameters(struct page *p, const char *title,
     }
     widest = widest > p->width / 2 ? p->width / 2 : widest;
     struct sonde_buf cell = { 0 };
+    bool ok = true;
     for (int64_t i = 0; i < n; i++) {
         sonde_buf_clear(&cell);
         char number[SONDE_DISPLAY_NUMBER_MAX];
@@ -247,6 +250,7 @@ static bool put_parameters(struct page *p, const char *title,
         } else {
             sonde_cell_print(&cell, &parameter[i].value, NULL);
         }
+        ok = ok && !cell.failed;
         put_blanks(p->out, 2);
         put_padded(p->out, parameter[i].name, widest, false, false);
         put_blanks(p->out, GAP);
@@ -254,7 +258,6 @@ static bool put_parameters(struct page *p, const char *title,
         sonde_display_fit(p->out, cell.data ? cell.data : "", cell.size, room);
         sonde_buf_putc(p->out, '\n');
     }
-    bool ok = !cell.failed;
     sonde_buf_finish(&cell);
     return ok;
 }

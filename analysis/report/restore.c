@@ -518,7 +518,7 @@ static enum sonde_status read_figure(struct reader *r, const struct sonde_json *
 {
     const char *kind = sonde_json_string(sonde_json_get(value, "kind"), ""), *text;
     int found = -1;
-    for (int k = 0; k <= (int)SONDE_FIGURE_GRID; k++)
+    for (int k = 0; k < SONDE_FIGURE_KINDS; k++)
         if (strcmp(kind, sonde_archive_kind_name((enum sonde_figure_kind)k)) == 0)
             found = k;
     if (found < 0)

@@ -1,6 +1,7 @@
-/* Draws the gallery into a folder, as NN.png and NN.svg, for looking at: draw-gallery FOLDER */
-#define _GNU_SOURCE
+/* Draws the gallery, or figure K of it, into a folder as NN.png and NN.svg, for looking at:
+ * draw-gallery FOLDER [K] */
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "core/base/file.h"
@@ -17,11 +18,14 @@ int main(int argc, char **argv)
 {
     struct sonde_error error = { 0 };
     const struct sonde_figure_provenance provenance = { "sonde gallery", "0123abcd", "0.1.0" };
-    if (argc != 2 || sonde_path_make_directory(argv[1], &error) != SONDE_STATUS_OK) {
-        fprintf(stderr, "usage: draw-gallery FOLDER\n");
+    if (argc < 2 || argc > 3 || sonde_path_make_directory(argv[1], &error) != SONDE_STATUS_OK) {
+        fprintf(stderr, "usage: draw-gallery FOLDER [K]\n");
         return 2;
     }
+    int only = argc == 3 ? atoi(argv[2]) : -1;
     for (int k = 0; k < GALLERY_SIZE; k++) {
+        if (only >= 0 && k != only)
+            continue;
         char path[1000];
         struct sonde_figure *f = gallery_make(k);
         double start = now();

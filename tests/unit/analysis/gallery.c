@@ -89,6 +89,8 @@ static struct sonde_figure *make_attention(int64_t n)
         f->y_from_top = true;
     sonde_figure_set_caption(f,
                              "Each row is a query and sums to 1; keys after the query are masked.");
+    if (f && !value)
+        f->failed = true;
     free(value);
     return f;
 }
@@ -134,6 +136,8 @@ static struct sonde_figure *make_grid(int64_t heads, int64_t n, int64_t columns)
         f->panel_columns = columns;
         f->y_from_top = true;
     }
+    if (f && !value)
+        f->failed = true;
     free(value);
     return f;
 }
@@ -168,6 +172,8 @@ static struct sonde_figure *make_lens(int64_t layers, int64_t n)
             sonde_figure_set_cell_text(f, i / n, i % n, word[sonde_rng_below(&rng, COUNT(word))]);
         sonde_figure_set_caption(
             f, "Each cell: the token that the residual stream there predicts next.");
+    } else if (f) {
+        f->failed = true;
     }
     free(value);
     free(name);
@@ -221,6 +227,8 @@ static struct sonde_figure *make_bars(int64_t n, int64_t n_series)
         if (f)
             sonde_figure_set_ticks(f, &f->x, tag, n < 17 ? n : 17);
     }
+    if (f && !y)
+        f->failed = true;
     free(y);
     return f;
 }
@@ -239,6 +247,8 @@ static struct sonde_figure *make_scatter(int64_t n)
         sonde_figure_add_series(f, s ? "validation" : "train", n, x, x + n, NULL, NULL);
     }
     sonde_figure_set_axes(f, "true depth", "predicted depth");
+    if (f && !x)
+        f->failed = true;
     free(x);
     return f;
 }
@@ -260,6 +270,8 @@ static struct sonde_figure *make_diverging(int64_t rows, int64_t columns)
         sonde_figure_set_scale(f, SONDE_COLORMAP_DIVERGING, "logit difference", false, 0, 0);
         sonde_figure_set_matrix(f, rows, columns, value);
     }
+    if (f && !value)
+        f->failed = true;
     free(value);
     return f;
 }
@@ -273,6 +285,8 @@ static struct sonde_figure *make_constant(int64_t rows, int64_t columns)
         value[i] = 0.25f;
     if (value)
         sonde_figure_set_matrix(f, rows, columns, value);
+    if (f && !value)
+        f->failed = true;
     free(value);
     return f;
 }

@@ -45,8 +45,7 @@ static void add_tokens(struct sonde_result *r)
         "\"quoted\"",
         "\033[31m",
         "\xff\xfe",
-        "\xe2\x80\xae"
-        "rtl",
+        "\u202ertl",
         "\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d",
         "\xe6\xbc\xa2\xe5\xad\x97",
         "\xf0\x9f\x98\x80",

@@ -16,14 +16,10 @@ static void test_clean(void **state)
     (void)state;
     static const char *const known[][2] = {
         { "plain <b> & text", "plain <b> & text" },
-        { "a\nb\tc", "a\xe2\x86\xb5"
-                     "b\xe2\x87\xa5"
-                     "c" },
+        { "a\nb\tc", "a\u21b5b\u21e5c" },
         { "\033[31mred", "<0x1B>[31mred" },
         { "\x7f", "<0x7F>" },
-        { "\xe2\x80\xae"
-          "abc",
-          "<U+202E>abc" }, /* right-to-left override */
+        { "\u202eabc", "<U+202E>abc" }, /* right-to-left override */
         { "\xe2\x81\xa6x\xe2\x81\xa9", "<U+2066>x<U+2069>" },
         { "\xef\xbb\xbf", "<U+FEFF>" },
         { "\xc2\x85", "<U+0085>" },               /* C1 */
@@ -77,23 +73,16 @@ static void test_width(void **state)
 static void test_fit(void **state)
 {
     (void)state;
-    const char *text = "a\xe6\xbc\xa2"
-                       "e\xcc\x81"
-                       "bcd"; /* widths 1 2 1 1 1 1 = 7 */
+    const char *text = "a\u6f22e\u0301bcd"; /* widths 1 2 1 1 1 1 = 7 */
     static const char *const cut[] = {
         "",
         "\xe2\x80\xa6",
         "a\xe2\x80\xa6",
         "a\xe2\x80\xa6",
         "a\xe6\xbc\xa2\xe2\x80\xa6",
-        "a\xe6\xbc\xa2"
-        "e\xcc\x81\xe2\x80\xa6",
-        "a\xe6\xbc\xa2"
-        "e\xcc\x81"
-        "b\xe2\x80\xa6",
-        "a\xe6\xbc\xa2"
-        "e\xcc\x81"
-        "bcd",
+        "a\u6f22e\u0301\u2026",
+        "a\u6f22e\u0301b\u2026",
+        "a\u6f22e\u0301bcd",
     };
     static const int64_t used[] = { 0, 1, 2, 2, 4, 5, 6, 7 };
     for (int64_t width = 0; width <= 7; width++) {
