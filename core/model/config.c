@@ -193,8 +193,9 @@ static enum sonde_status check_rope_keys(const struct sonde_config *config, cons
     char text[80];
     for (struct sonde_json_iter i = { 0 }; sonde_json_next(object, &i);) {
         bool fraction = strcmp(i.key, "partial_rotary_factor") == 0;
-        if (strcmp(i.key, "rope_type") && strcmp(i.key, "type") && strcmp(i.key, "rope_theta") &&
-            !(fraction && (takes_fraction || sonde_json_real(i.value, 0) == 1.0))) {
+        bool known = strcmp(i.key, "rope_type") == 0 || strcmp(i.key, "type") == 0 ||
+                     strcmp(i.key, "rope_theta") == 0;
+        if (!known && !(fraction && (takes_fraction || sonde_json_real(i.value, 0) == 1.0))) {
             return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                                    "%s: %s.%.60s = %s is not supported", config->name, key, i.key,
                                    shown(i.value, text));

@@ -97,7 +97,7 @@ static void visit_rows(struct pass *p, enum sonde_site_kind kind, int layer, flo
         memcpy(before, data, (size_t)p->T * bytes);
         visit(p, kind, layer, value);
     }
-    for (int64_t t = 0; t < p->T && ok(p); t++) {
+    for (int64_t t = 0; t < p->T && before && ok(p); t++) {
         if (memcmp(before + t * width, data + t * width, bytes) != 0) {
             changed(arg, t, before + t * width);
         }

@@ -40,7 +40,7 @@ const struct sonde_tokenizer *sonde_model_tokenizer(const struct sonde_model *mo
 const char *sonde_model_path(const struct sonde_model *model);
 const char *sonde_model_config_json(const struct sonde_model *model); /* verbatim; "" for .bin */
 /* SHA-256 over the weight files' bytes in order of their names, hex; computed at the first call
- * (thread-safe), which may fail. */
+ * (thread-safe), which may fail. Of the files also where the weights were drawn anew. */
 SONDE_MUST_USE enum sonde_status sonde_model_hash(const struct sonde_model *model, const char **hex,
                                                   struct sonde_error *error);
 int64_t sonde_model_parameters(const struct sonde_model *model);

@@ -8,8 +8,9 @@
 
 /*
  * Edits run before observers, so what is observed is what the rest of the pass uses. Values are
- * contiguous, in the axes of the site's description ([T, 1] for scales), and are valid during the call only.
- * A site that is in neither set costs nothing and, where possible, is never formed.
+ * contiguous, in the axes of the site's description ([T, 1] for scales), and are valid during the
+ * call only. A site that is in neither set costs nothing and, where possible, is never formed. An
+ * edit that leaves a row's bits as they were leaves everything as it was.
  */
 struct sonde_hook {
     const struct sonde_site_set *observe; /* NULL = none */

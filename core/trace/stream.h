@@ -37,10 +37,10 @@ struct sonde_stream {
 };
 
 enum {
-    SONDE_TOKEN_BOS = 1,      /* beginning of sequence, added by the policy or present */
+    SONDE_TOKEN_BOS = 1, /* beginning of sequence, added by the policy or present */
     SONDE_TOKEN_EOS = 2,
-    SONDE_TOKEN_SPECIAL = 4,  /* any added/special token of the tokenizer */
-    SONDE_TOKEN_UNKNOWN = 8,  /* the tokenizer's unknown token */
+    SONDE_TOKEN_SPECIAL = 4, /* any added/special token of the tokenizer */
+    SONDE_TOKEN_UNKNOWN = 8, /* the tokenizer's unknown token */
 };
 
 /* One token that was fed. Text and byte span refer to the sequence's source text. */
@@ -102,15 +102,15 @@ struct sonde_source_sequence {
     int64_t first_row; /* of its tokens in the token row space */
     int64_t n_tokens;
     int64_t source, window;
-    int64_t group; /* dense group number within the source, for splits */
+    int64_t group;           /* dense group number within the source, for splits */
     const char *name, *text; /* may be NULL; owned by the source */
 };
 
 enum sonde_label_kind {
     SONDE_LABEL_CLASS, /* one of a closed set of names */
     SONDE_LABEL_REAL,
-    SONDE_LABEL_SPAN,  /* class of (sequence, begin, end) token spans */
-    SONDE_LABEL_PAIR,  /* a token's partner token in the same sequence (e.g. its head) */
+    SONDE_LABEL_SPAN, /* class of (sequence, begin, end) token spans */
+    SONDE_LABEL_PAIR, /* a token's partner token in the same sequence (e.g. its head) */
 };
 const char *sonde_label_kind_name(enum sonde_label_kind kind); /* "class", ... */
 
@@ -121,20 +121,20 @@ struct sonde_labels {
     enum sonde_label_kind kind;
     enum sonde_row_space space; /* TOKEN or SEQUENCE */
     int64_t n_rows;
-    const int32_t *class_of;    /* class: index into class_name */
-    const double *real;         /* real */
-    const int32_t *partner;     /* pair: position of the partner in the same sequence */
+    const int32_t *class_of; /* class: index into class_name */
+    const double *real;      /* real */
+    const int32_t *partner;  /* pair: position of the partner in the same sequence */
     int64_t n_classes;
     const char *const *class_name;
-    int64_t n_spans;            /* span: n_spans entries of span, class_of is [n_spans] */
+    int64_t n_spans; /* span: n_spans entries of span, class_of is [n_spans] */
     const struct sonde_span {
         int64_t sequence, begin, end; /* positions [begin, end) */
-    } *span;
+    } * span;
 };
 
 /*
- * Source: one run of a store (or memory, in tests), read by probes. Everything returned by pointer is
- * owned by the source and valid until destroy. Not thread-safe: one thread at a time.
+ * Source: one run of a store (or memory, in tests), read by probes. Everything returned by pointer
+ * is owned by the source and valid until destroy. Not thread-safe: one thread at a time.
  */
 struct sonde_source {
     void *self;
@@ -152,7 +152,8 @@ struct sonde_source {
     const uint32_t *token_flags;
     /* Text of a token row. */
     const char *(*token_text)(struct sonde_source *source, int64_t row);
-    /* Rows [first, first + n) of a token, sequence or weight stream, widened to f32: out[n, width]. */
+    /* Rows [first, first + n) of a token, sequence or weight stream, widened to f32: out[n, width].
+     */
     enum sonde_status (*read_rows)(struct sonde_source *source, int64_t stream, int64_t first,
                                    int64_t n, float *out, struct sonde_error *error);
     /* The [heads, T, T] array of a map stream; out has heads * T * T places. */
@@ -171,9 +172,9 @@ struct sonde_source {
 /* Index of the stream with this name (any spelling of the site), or -1. */
 int64_t sonde_source_find_stream(const struct sonde_source *source, const char *name);
 
-/* A source over arrays in memory, for tests and for models run on the spot. Streams, rows and tokens are
- * copied. Token-space streams only, plus maps given per sequence. Build: create, add sequences through the
- * sink that it offers, then read. */
+/* A source over arrays in memory, for tests and for models run on the spot. Streams, rows and
+ * tokens are copied. Token-space streams only, plus maps given per sequence. Build: create, add
+ * sequences through the sink that it offers, then read. */
 SONDE_MUST_USE enum sonde_status sonde_memory_create(struct sonde_sink **sink,
                                                      struct sonde_source **source,
                                                      const struct sonde_stream *streams,
