@@ -100,6 +100,7 @@ static void gpt2_files(void **state)
     assert_int_equal(sonde_tokenizer_bos(t), 9);
     assert_int_equal(sonde_tokenizer_eos(t), 5);
     check_encoding(t, "ab<s>ab", SONDE_BOS_AUTO, "9 4 9 4");
+    check_encoding(t, " ab<s>", SONDE_BOS_AUTO, "9 4 9"); /* a blank is there already */
     sonde_encoding_finish(&encoding);
     sonde_tokenizer_close(&t);
     remove_folder(&folder);
@@ -160,6 +161,44 @@ static void what_is_added_around(void **state)
         sonde_tokenizer_close(&t);
         remove_folder(&folder);
     }
+}
+
+/* llama2.c: of pairs with equal scores the leftmost is merged, whatever their ids. */
+static void equal_scores_merge_from_the_left(void **state)
+{
+    (void)state;
+    struct folder folder;
+    struct sonde_tokenizer *t = NULL;
+    struct sonde_error error = { 0 };
+    struct sonde_buf file = { 0 };
+    int32_t longest = 8;
+    make_folder(&folder);
+    sonde_buf_append(&file, &longest, 4);
+    for (int id = 0; id < 270; id++) {
+        static const char *const named[] = { " ", "a", "b", "c", "bc", "ab", "abc" };
+        char piece[16];
+        float score = id >= 263 && id <= 264 ? -1.0F : -(float)id;
+        snprintf(piece, sizeof(piece), "p%d", id);
+        if (id >= 259 && id < 266)
+            snprintf(piece, sizeof(piece), "%s", named[id - 259]);
+        if (id == 265)
+            score = -2e10F; /* below where llama2.c begins to look */
+        int32_t length = (int32_t)strlen(piece);
+        sonde_buf_append(&file, &score, 4);
+        sonde_buf_append(&file, &length, 4);
+        sonde_buf_puts(&file, piece);
+    }
+    char *bin = sonde_path_join(folder.path, "t.bin");
+    check_ok(sonde_file_save(bin, file.data, file.size, &error), &error);
+    check_ok(sonde_tokenizer_open(&t, bin, 270, &error), &error);
+    check_encoding(t, "abc", SONDE_BOS_NEVER,
+                   "259 264 262"); /* ab and c, though bc has the lower id */
+    check_encoding(t, "bcbc", SONDE_BOS_NEVER, "259 263 263");
+    sonde_tokenizer_close(&t);
+    assert_int_equal(unlink(bin), 0);
+    free(bin);
+    sonde_buf_finish(&file);
+    remove_folder(&folder);
 }
 
 /* The known patterns, on what tells them apart; pieces as the patterns' own text says. */
@@ -236,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpt2_files),
         cmocka_unit_test(what_is_added_around),
+        cmocka_unit_test(equal_scores_merge_from_the_left),
         cmocka_unit_test(known_patterns_cut),
         cmocka_unit_test(long_runs_through_a_pattern),
     };
