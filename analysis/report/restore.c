@@ -456,6 +456,8 @@ static enum sonde_status read_figure_data(struct reader *r, struct sonde_figure 
         if (status == SONDE_STATUS_OK)
             sonde_figure_set_matrix(f, rows, columns, made);
         free(made);
+        if (f->failed && status == SONDE_STATUS_OK)
+            status = sonde_error_memory(r->error, "a figure");
     }
     if (status == SONDE_STATUS_OK)
         status = read_cell_texts(r, f, sonde_json_get(value, "cell_text"));
