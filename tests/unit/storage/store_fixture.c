@@ -305,7 +305,7 @@ void fixture_digest(const char *path, char out[65])
     sqlite3 *db = NULL;
     uint8_t digest[SONDE_SHA256_BYTES];
     struct sonde_sha256 *hash = sonde_sha256_create();
-    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
     for (size_t i = 0; i < sizeof(sql) / sizeof(sql[0]); i++) {
         sqlite3_stmt *statement = NULL;
         assert_int_equal(sqlite3_prepare_v2(db, sql[i], -1, &statement, NULL), SQLITE_OK);
