@@ -6,7 +6,7 @@
 
 #include <sqlite3.h>
 
-#include "store_fixture.h"
+#include "tests/unit/storage/store_fixture.h"
 #include "tests/support/check.h"
 
 static void shrink(const struct fixture *f, const char *folder, const char *name)

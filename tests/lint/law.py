@@ -8,10 +8,11 @@ SKIPPED = (".git", "__pycache__")
 
 class Law:
     """layers: folder -> folders whose headers it may include; third_party: header -> the places that
-    may include it; libraries: folder -> names of the libraries that it links against."""
+    may include it; libraries: folder -> names of the libraries that it links against; variables:
+    (name, file) of the few that may change."""
 
     def __init__(self, path):
-        self.layers, self.third_party, self.libraries = {}, {}, {}
+        self.layers, self.third_party, self.libraries, self.variables = {}, {}, {}, set()
         with open(path, encoding="utf-8") as lines:
             for line in lines:
                 words = line.split()
@@ -21,6 +22,8 @@ class Law:
                     self.third_party.setdefault(words[1], []).extend(words[2:])
                 elif words[0] == "libraries":
                     self.libraries[words[1].rstrip(":")] = words[2:]
+                elif words[0] == "global":
+                    self.variables.add((words[1], words[2]))
                 else:
                     self.layers[words[0].rstrip(":")] = words[1:]
 

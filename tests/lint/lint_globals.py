@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """No mutable globals: no object file of the project may have data that a program can change.
 
-Constant data that only needs relocation (.data.rel.ro) is allowed.
+Constant data that only needs relocation (.data.rel.ro) is allowed, and the variables that layers.txt
+names.
 
-usage: lint_globals.py BUILD_FOLDER FOLDER...
+usage: lint_globals.py LAYERS.TXT BUILD_FOLDER ROOT FOLDER...
 """
 
 import json
@@ -12,6 +13,7 @@ import re
 import subprocess
 import sys
 
+from law import Law
 from tap import Tap
 
 MUTABLE = re.compile(r"^\.(data|bss|tdata|tbss|ldata|lbss|sdata|sbss)(\.|$)")
@@ -53,17 +55,24 @@ def objects(build, folders):
 
 
 def main():
-    build, folders = sys.argv[1], sys.argv[2:]
-    problems, missing, count = [], [], 0
+    law, build, root = Law(sys.argv[1]), sys.argv[2], os.path.realpath(sys.argv[3])
+    folders = [os.path.join(root, folder) for folder in sys.argv[4:]]
+    problems, missing, count, met = [], [], 0, set()
     for source, path in objects(build, folders):
         count += 1
         if not os.path.exists(path):
             missing.append(f"{path}: not built")
             continue
-        problems += [f"{source}: {name} in {section}" for section, name in mutable_symbols(path)]
+        source = os.path.relpath(source, root)
+        for section, name in mutable_symbols(path):
+            met.add((name, source))
+            if (name, source) not in law.variables:
+                problems.append(f"{source}: {name} in {section}")
     tap = Tap()
     tap.case("there are objects", missing or ([] if count else ["no object files found"]))
     tap.case(f"no mutable globals in {count} objects", problems)
+    tap.case("the exceptions are needed", [f"{name} is not in {source}" for name, source in
+                                           sorted(law.variables - met)])
     return tap.finish()
 
 

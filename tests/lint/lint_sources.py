@@ -28,7 +28,7 @@ cpuid.h immintrin.h malloc.h sanitizer/asan_interface.h
 """.split())
 
 # Files that are data: they are what they must be, whatever their text looks like.
-DATA = ("tests/fuzz/corpus/", "tests/golden/", "tools/models/")
+DATA = ("tests/fuzz/corpus/", "tests/golden/", "tests/cli/help/", "tools/models/")
 CODE = (".c", ".h", ".cc", ".py", ".sh")
 # The lint's own words for what it looks for.
 SELF = ("tests/lint/lint_sources.py", "tests/lint/lint_selftest.py")

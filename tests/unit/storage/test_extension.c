@@ -3,7 +3,7 @@
 
 #include <sqlite3.h>
 
-#include "store_fixture.h"
+#include "tests/unit/storage/store_fixture.h"
 #include "tests/support/check.h"
 
 static sqlite3 *open_plain(const char *path)

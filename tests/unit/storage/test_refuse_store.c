@@ -10,7 +10,7 @@
 #include <sqlite3.h>
 
 #include "core/base/rng.h"
-#include "store_fixture.h"
+#include "tests/unit/storage/store_fixture.h"
 #include "tests/support/check.h"
 
 #define N_SEQUENCES 40
