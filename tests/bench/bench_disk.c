@@ -1,7 +1,7 @@
 /*
  * Store against plain file: the same bytes written (and synced) and read back, in one process, in
  * the folder given (default "."). Prints one JSON line a measurement; `ratio` is store / plain.
- * bench_store [FOLDER [MEBIBYTES]]
+ * bench_disk [FOLDER [MEBIBYTES]]
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static void must(enum sonde_status status, const struct sonde_error *error)
 {
     if (status == SONDE_STATUS_OK)
         return;
-    fprintf(stderr, "bench_store: %s\n", error->text);
+    fprintf(stderr, "bench_disk: %s\n", error->text);
     exit(2);
 }
 
