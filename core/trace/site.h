@@ -16,48 +16,47 @@
 
 enum sonde_site_kind {
     /* Model-wide sites. */
-    SONDE_SITE_EMBED,               /* hook_embed                     [T, D] */
-    SONDE_SITE_POS_EMBED,           /* hook_pos_embed                 [T, D] */
-    SONDE_SITE_TOKEN_TYPE_EMBED,    /* hook_token_type_embed          [T, D] encoders */
-    SONDE_SITE_EMBED_LN_SCALE,      /* embed.ln.hook_scale            [T, 1] encoders */
-    SONDE_SITE_EMBED_LN_NORMALIZED, /* embed.ln.hook_normalized   [T, D] */
-    SONDE_SITE_EMBED_LN_OUT,        /* embed.ln.hook_out              [T, D] */
-    SONDE_SITE_FULL_EMBED, /* hook_full_embed                [T, D] encoders: input of block 0 */
-    SONDE_SITE_LN_FINAL_SCALE,      /* ln_final.hook_scale            [T, 1] */
-    SONDE_SITE_LN_FINAL_NORMALIZED, /* ln_final.hook_normalized   [T, D] before gain and bias */
-    SONDE_SITE_LN_FINAL_OUT,        /* ln_final.hook_out              [T, D] after gain and bias */
-    SONDE_SITE_HEAD_LN_SCALE,       /* mlm_head.ln.hook_scale         [T, 1] masked-LM head */
+    SONDE_SITE_EMBED,               /* hook_embed [T, D] */
+    SONDE_SITE_POS_EMBED,           /* hook_pos_embed [T, D] */
+    SONDE_SITE_TOKEN_TYPE_EMBED,    /* hook_token_type_embed [T, D] encoders */
+    SONDE_SITE_EMBED_LN_SCALE,      /* embed.ln.hook_scale [T, 1] encoders */
+    SONDE_SITE_EMBED_LN_NORMALIZED, /* embed.ln.hook_normalized [T, D] */
+    SONDE_SITE_EMBED_LN_OUT,        /* embed.ln.hook_out [T, D] */
+    SONDE_SITE_FULL_EMBED,          /* hook_full_embed [T, D] encoders: input of block 0 */
+    SONDE_SITE_LN_FINAL_SCALE,      /* ln_final.hook_scale [T, 1] */
+    SONDE_SITE_LN_FINAL_NORMALIZED, /* ln_final.hook_normalized [T, D] before gain and bias */
+    SONDE_SITE_LN_FINAL_OUT,        /* ln_final.hook_out [T, D] after gain and bias */
+    SONDE_SITE_HEAD_LN_SCALE,       /* mlm_head.ln.hook_scale [T, 1] masked-LM head */
     SONDE_SITE_HEAD_LN_NORMALIZED,  /* mlm_head.ln.hook_normalized [T, D] */
-    SONDE_SITE_HEAD_LN_OUT,         /* mlm_head.ln.hook_out           [T, D] */
-    SONDE_SITE_LOGITS,              /* logits (unembed.hook_out)      [T, V] */
+    SONDE_SITE_HEAD_LN_OUT,         /* mlm_head.ln.hook_out [T, D] */
+    SONDE_SITE_LOGITS,              /* logits (unembed.hook_out) [T, V] */
     /* Sites of every block; names are blocks.{i}.<name>. */
-    SONDE_SITE_RESID_PRE,      /* hook_resid_pre                 [T, D] */
-    SONDE_SITE_LN1_SCALE,      /* ln1.hook_scale                 [T, 1] */
-    SONDE_SITE_LN1_NORMALIZED, /* ln1.hook_normalized            [T, D] */
-    SONDE_SITE_LN1_OUT,        /* ln1.hook_out                   [T, D] after gain and bias */
-    SONDE_SITE_Q,              /* attn.hook_q                    [T, H, E] before rotary */
-    SONDE_SITE_K,              /* attn.hook_k                    [T, G, E] */
-    SONDE_SITE_V,              /* attn.hook_v                    [T, G, E] */
-    SONDE_SITE_ROT_Q,          /* attn.hook_rot_q                [T, H, E] */
-    SONDE_SITE_ROT_K,          /* attn.hook_rot_k                [T, G, E] */
-    SONDE_SITE_ATTN_SCORES,    /* attn.hook_attn_scores          [H, T, T] -inf where masked */
-    SONDE_SITE_PATTERN,        /* attn.hook_pattern              [H, T, T] rows sum to 1 */
-    SONDE_SITE_Z,              /* attn.hook_z                    [T, H, E] */
-    SONDE_SITE_RESULT,         /* attn.hook_result               [T, H, D] z W_O, a head's share */
-    SONDE_SITE_ATTN_OUT,  /* hook_attn_out                  [T, D] what is added to the stream */
-    SONDE_SITE_RESID_MID, /* hook_resid_mid                 [T, D] serial blocks only */
-    SONDE_SITE_NORMALIZED_RESID_MID, /* hook_normalized_resid_mid [T, D] post-LN: after ln1 */
-    SONDE_SITE_LN2_SCALE,            /* ln2.hook_scale                 [T, 1] */
-    SONDE_SITE_LN2_NORMALIZED,       /* ln2.hook_normalized            [T, D] */
-    SONDE_SITE_LN2_OUT,              /* ln2.hook_out                   [T, D] */
-    SONDE_SITE_MLP_PRE,        /* mlp.hook_pre                   [T, F] before the activation */
-    SONDE_SITE_MLP_PRE_LINEAR, /* mlp.hook_pre_linear            [T, F] the up projection, gated
-                                  only */
-    SONDE_SITE_MLP_POST,       /* mlp.hook_post                  [T, F] */
-    SONDE_SITE_MLP_OUT,        /* hook_mlp_out                   [T, D] */
+    SONDE_SITE_RESID_PRE,             /* hook_resid_pre [T, D] */
+    SONDE_SITE_LN1_SCALE,             /* ln1.hook_scale [T, 1] */
+    SONDE_SITE_LN1_NORMALIZED,        /* ln1.hook_normalized [T, D] */
+    SONDE_SITE_LN1_OUT,               /* ln1.hook_out [T, D] after gain and bias */
+    SONDE_SITE_Q,                     /* attn.hook_q [T, H, E] before rotary */
+    SONDE_SITE_K,                     /* attn.hook_k [T, G, E] */
+    SONDE_SITE_V,                     /* attn.hook_v [T, G, E] */
+    SONDE_SITE_ROT_Q,                 /* attn.hook_rot_q [T, H, E] */
+    SONDE_SITE_ROT_K,                 /* attn.hook_rot_k [T, G, E] */
+    SONDE_SITE_ATTN_SCORES,           /* attn.hook_attn_scores [H, T, T] -inf where masked */
+    SONDE_SITE_PATTERN,               /* attn.hook_pattern [H, T, T] rows sum to 1 */
+    SONDE_SITE_Z,                     /* attn.hook_z [T, H, E] */
+    SONDE_SITE_RESULT,                /* attn.hook_result [T, H, D] z W_O, a head's share */
+    SONDE_SITE_ATTN_OUT,              /* hook_attn_out [T, D] what is added to the stream */
+    SONDE_SITE_RESID_MID,             /* hook_resid_mid [T, D] serial blocks only */
+    SONDE_SITE_NORMALIZED_RESID_MID,  /* hook_normalized_resid_mid [T, D] post-LN: after ln1 */
+    SONDE_SITE_LN2_SCALE,             /* ln2.hook_scale [T, 1] */
+    SONDE_SITE_LN2_NORMALIZED,        /* ln2.hook_normalized [T, D] */
+    SONDE_SITE_LN2_OUT,               /* ln2.hook_out [T, D] */
+    SONDE_SITE_MLP_PRE,               /* mlp.hook_pre [T, F] before the activation */
+    SONDE_SITE_MLP_PRE_LINEAR,        /* mlp.hook_pre_linear [T, F] the up projection (gated) */
+    SONDE_SITE_MLP_POST,              /* mlp.hook_post [T, F] */
+    SONDE_SITE_MLP_OUT,               /* hook_mlp_out [T, D] */
     SONDE_SITE_RESID_POST_BEFORE_LN2, /* hook_resid_post_before_ln2 [T, D] post-LN: the sum */
     SONDE_SITE_NORMALIZED_RESID_POST, /* hook_normalized_resid_post [T, D] post-LN: = resid_post */
-    SONDE_SITE_RESID_POST,            /* hook_resid_post                [T, D] */
+    SONDE_SITE_RESID_POST,            /* hook_resid_post [T, D] */
     SONDE_SITE_KINDS,                 /* the number of kinds; <= 64 */
 };
 
