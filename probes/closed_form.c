@@ -10,7 +10,6 @@
 
 struct moment_pass {
     const struct sonde_fit_problem *problem;
-    const struct sonde_scaler *scaler;
     struct sonde_moments *moments;
     bool wants_gram;
     double *wide; /* [n_slots, BLOCK, D] */
@@ -23,7 +22,6 @@ static void moment_block(void *ctx, int64_t first, int64_t n, float *x, int64_t 
     const struct moment_pass *pass = ctx;
     int64_t width = pass->moments->width;
     double *wide = pass->wide + slot * SONDE_FEATURES_BLOCK * width;
-    sonde_scaler_apply(pass->scaler, x, n, width);
     for (int64_t i = 0; i < n * width; i++)
         wide[i] = (double)x[i];
     if (pass->wants_gram)
@@ -97,7 +95,6 @@ enum sonde_status sonde_moments_fit(struct sonde_moments *out,
     m.gram = wants_gram ? calloc(width * width, sizeof(double)) : NULL;
     struct moment_pass moment = {
         .problem = problem,
-        .scaler = scaler,
         .moments = &m,
         .wants_gram = wants_gram,
         .wide = malloc(n_slots * SONDE_FEATURES_BLOCK * width * sizeof(double)),
@@ -113,6 +110,7 @@ enum sonde_status sonde_moments_fit(struct sonde_moments *out,
             m.y_mean += problem->real[problem->sample[i]] / (double)problem->n;
         struct sonde_feature_pass pass = { .sample = problem->sample,
                                            .n = problem->n,
+                                           .scaler = scaler,
                                            .block = moment_block,
                                            .fold = moment_fold,
                                            .ctx = &moment };

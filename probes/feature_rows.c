@@ -102,6 +102,21 @@ struct wave {
     int64_t first_block;
 };
 
+/* The block's rows into x, standardised where the pass asks for it. Rows from the source are there
+ * already. */
+static void load_block(const struct sonde_features *f, const struct sonde_feature_pass *pass,
+                       int64_t first, int64_t n, float *x)
+{
+    const struct sonde_scaler *scaler = pass->scaler && pass->scaler->mean ? pass->scaler : NULL;
+    const int64_t *sample = pass->sample + first;
+    if (!f->cached && scaler)
+        sonde_scaler_apply(scaler, x, x, n, f->width);
+    else if (f->cached && !scaler)
+        copy_cached(f, sample, n, x);
+    for (int64_t i = 0; f->cached && scaler && i < n; i++)
+        sonde_scaler_apply(scaler, f->cached + sample[i] * f->width, x + i * f->width, 1, f->width);
+}
+
 static void run_block(void *ctx, int64_t i, int worker)
 {
     (void)worker;
@@ -111,8 +126,7 @@ static void run_block(void *ctx, int64_t i, int worker)
     int64_t first = (wave->first_block + i) * SONDE_FEATURES_BLOCK;
     int64_t n = min_i64(SONDE_FEATURES_BLOCK, pass->n - first);
     float *x = f->slot + i * SONDE_FEATURES_BLOCK * f->width;
-    if (f->cached)
-        copy_cached(f, pass->sample + first, n, x);
+    load_block(f, pass, first, n, x);
     pass->block(pass->ctx, first, n, x, i);
 }
 
@@ -356,13 +370,13 @@ void sonde_scaler_finish(struct sonde_scaler *scaler)
     *scaler = (struct sonde_scaler){ 0 };
 }
 
-void sonde_scaler_apply(const struct sonde_scaler *scaler, float *x, int64_t n, int64_t width)
+void sonde_scaler_apply(const struct sonde_scaler *scaler, const float *x, float *z, int64_t n,
+                        int64_t width)
 {
-    if (!scaler->mean)
-        return;
     for (int64_t i = 0; i < n; i++) {
-        float *row = x + i * width;
+        const float *from = x + i * width;
+        float *to = z + i * width;
         for (int64_t d = 0; d < width; d++)
-            row[d] = (row[d] - scaler->mean[d]) * scaler->inverse[d];
+            to[d] = (from[d] - scaler->mean[d]) * scaler->inverse[d];
     }
 }

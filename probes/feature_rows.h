@@ -52,6 +52,12 @@ SONDE_MUST_USE enum sonde_status sonde_features_read(struct sonde_features *feat
                                                      const int64_t *sample, int64_t n, float *out,
                                                      struct sonde_error *error);
 
+/* Standardisation: z = (x - mean) * inverse, in f32. Mean and deviation (population) of the samples
+ * given; a feature that does not vary beyond f32 rounding gets inverse 1. */
+struct sonde_scaler {
+    float *mean, *inverse; /* [D]; NULL = as it is */
+};
+
 /* One pass over sample[n]. block runs on any thread, with x [n_block, D] of the samples
  * [first, first + n_block) of the list (its own copy, to change at will) and slot, the number of a
  * working place that no other block has meanwhile. fold runs on the caller's thread, for every
@@ -59,6 +65,7 @@ SONDE_MUST_USE enum sonde_status sonde_features_read(struct sonde_features *feat
 struct sonde_feature_pass {
     const int64_t *sample;
     int64_t n;
+    const struct sonde_scaler *scaler; /* applied to x first; NULL = as it is */
     void (*block)(void *ctx, int64_t first, int64_t n, float *x, int64_t slot);
     void (*fold)(void *ctx, int64_t first, int64_t n, int64_t slot);
     void *ctx;
@@ -67,16 +74,13 @@ SONDE_MUST_USE enum sonde_status sonde_features_pass(struct sonde_features *feat
                                                      const struct sonde_feature_pass *pass,
                                                      struct sonde_error *error);
 
-/* Standardisation: z = (x - mean) * inverse, in f32. Mean and deviation (population) of the samples
- * given; a feature that does not vary beyond f32 rounding gets inverse 1. */
-struct sonde_scaler {
-    float *mean, *inverse; /* [D]; NULL = as it is */
-};
 SONDE_MUST_USE enum sonde_status sonde_scaler_fit(struct sonde_scaler *out,
                                                   struct sonde_features *features,
                                                   const int64_t *sample, int64_t n,
                                                   struct sonde_error *error);
 void sonde_scaler_finish(struct sonde_scaler *scaler);
-void sonde_scaler_apply(const struct sonde_scaler *scaler, float *x, int64_t n, int64_t width);
+/* z [n, width] of x; z may be x. */
+void sonde_scaler_apply(const struct sonde_scaler *scaler, const float *x, float *z, int64_t n,
+                        int64_t width);
 
 #endif

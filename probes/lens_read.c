@@ -3,44 +3,66 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/tensor/vector.h"
+
+enum { CHUNK = 1024, BLOCK_ROWS_MAX = 64 };
+
 double sonde_lens_log_sum(const float *logits, int64_t V)
 {
-    float top = -INFINITY;
-    for (int64_t v = 0; v < V; v++)
-        top = logits[v] > top ? logits[v] : top;
+    const struct sonde_vector_kernels *kernels = sonde_vector_kernels();
+    float top = kernels->max(logits, V), e[CHUNK];
     double sum = 0.0;
-    for (int64_t v = 0; v < V; v++)
-        sum += (double)expf(logits[v] - top);
+    for (int64_t first = 0; first < V; first += CHUNK) {
+        int64_t n = V - first < CHUNK ? V - first : CHUNK;
+        kernels->exp(e, logits + first, top, n);
+        sum += kernels->sum(e, n);
+    }
     return log(sum) + (double)top;
 }
 
-/* One pass: with p of the site and q of the final distribution, entropy = log_sum - sum p x and
- * KL(q || p) = sum q (log q - log p). */
+/* sum softmax(a)_v (log softmax(a)_v - log softmax(b)_v), from the logits' chunk a and b [n]; b
+ * NULL = without the second logarithm. */
+static double expected_log(const float *a, double a_log_sum, const float *b, double b_log_sum,
+                           int64_t n)
+{
+    float e[CHUNK];
+    double sum = 0.0;
+    sonde_vector_kernels()->exp(e, a, (float)a_log_sum, n);
+    for (int64_t v = 0; v < n; v++) {
+        double log_a = (double)a[v] - a_log_sum;
+        sum += (double)e[v] * (b ? log_a - ((double)b[v] - b_log_sum) : log_a);
+    }
+    return sum;
+}
+
+static int64_t best_of(const float *x, int64_t V)
+{
+    int64_t best = 0;
+    for (int64_t v = 1; v < V; v++)
+        best = x[v] > x[best] ? v : best;
+    return best;
+}
+
 void sonde_lens_measure(const float *logits, const float *final, double final_log_sum, int64_t V,
                         int32_t next, struct sonde_lens_reading *out)
 {
-    struct sonde_lens_reading r = { .log_sum = sonde_lens_log_sum(logits, V),
-                                    .logprob = (double)NAN };
-    double expected = 0.0, kl = 0.0;
-    int64_t best = 0, final_best = 0, n_above = 0;
-    for (int64_t v = 0; v < V; v++) {
-        double log_p = (double)logits[v] - r.log_sum;
-        expected += (double)expf((float)log_p) * log_p;
-        if (final != logits) {
-            double log_q = (double) final[v] - final_log_sum;
-            kl += (double)expf((float)log_q) * (log_q - log_p);
-        }
-        best = logits[v] > logits[best] ? v : best;
-        final_best = final[v] > final[final_best] ? v : final_best;
-        if (next >= 0)
-            n_above += logits[v] > logits[next];
+    bool same = final == logits;
+    struct sonde_lens_reading r = {
+        .log_sum = same ? final_log_sum : sonde_lens_log_sum(logits, V),
+        .logprob = (double)NAN,
+        .agrees = same || best_of(logits, V) == best_of(final, V),
+    };
+    for (int64_t first = 0; first < V; first += CHUNK) {
+        int64_t n = V - first < CHUNK ? V - first : CHUNK;
+        r.entropy -= expected_log(logits + first, r.log_sum, NULL, 0.0, n);
+        if (!same)
+            r.kl += expected_log(final + first, final_log_sum, logits + first, r.log_sum, n);
     }
-    r.entropy = -expected;
-    r.kl = kl;
-    r.agrees = best == final_best;
     if (next >= 0) {
         r.logprob = (double)logits[next] - r.log_sum;
-        r.rank = n_above + 1;
+        r.rank = 1;
+        for (int64_t v = 0; v < V; v++)
+            r.rank += logits[v] > logits[next];
     }
     *out = r;
 }
@@ -48,7 +70,7 @@ void sonde_lens_measure(const float *logits, const float *final, double final_lo
 int64_t sonde_lens_block_rows(int64_t V)
 {
     int64_t rows = ((int64_t)1 << 22) / (V > 0 ? V : 1);
-    return rows < 1 ? 1 : rows > 64 ? 64 : rows;
+    return rows < 1 ? 1 : rows > BLOCK_ROWS_MAX ? BLOCK_ROWS_MAX : rows;
 }
 
 struct reading {
@@ -68,6 +90,9 @@ static enum sonde_status read_block(const struct reading *r, struct sonde_lens_b
     const float *last = b->x + (b->n_sites - 1) * n * b->D;
     enum sonde_status status =
         sonde_model_readout(r->model, r->arena[worker], last, n, 0, 0, final, error);
+    double log_sum[BLOCK_ROWS_MAX];
+    for (int64_t i = 0; i < n && !status; i++)
+        log_sum[i] = sonde_lens_log_sum(final + i * V, V);
     for (int64_t s = 0; s < b->n_sites && !status; s++) {
         bool is_final = s == b->n_sites - 1;
         const float *logits = is_final ? final : site;
@@ -75,8 +100,8 @@ static enum sonde_status read_block(const struct reading *r, struct sonde_lens_b
             status = sonde_model_readout(r->model, r->arena[worker], b->x + s * n * b->D, n, 0, 0,
                                          site, error);
         for (int64_t i = 0; i < n && !status; i++) {
-            sonde_lens_measure(logits + i * V, final + i * V, sonde_lens_log_sum(final + i * V, V),
-                               V, b->next[i], &b->reading[s * n + i]);
+            sonde_lens_measure(logits + i * V, final + i * V, log_sum[i], V, b->next[i],
+                               &b->reading[s * n + i]);
             (void)sonde_top_k_largest(logits + i * V, V, b->k, b->top + (s * n + i) * b->k);
         }
     }

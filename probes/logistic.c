@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/tensor/gemm.h"
+#include "core/tensor/vector.h"
 #include "probes/linear_fit.h"
 
 struct logistic {
@@ -24,16 +25,13 @@ struct logistic {
 /* Turns the scores of one sample into d loss / d score; returns the loss. */
 static double softmax_loss(float *score, const double *bias, int64_t rows, int32_t target)
 {
-    float top = -INFINITY;
-    for (int64_t r = 0; r < rows; r++) {
+    const struct sonde_vector_kernels *kernels = sonde_vector_kernels();
+    for (int64_t r = 0; r < rows; r++)
         score[r] += (float)bias[r];
-        top = score[r] > top ? score[r] : top;
-    }
-    double of_target = (double)(score[target] - top), sum = 0.0;
-    for (int64_t r = 0; r < rows; r++) {
-        score[r] = expf(score[r] - top);
-        sum += (double)score[r];
-    }
+    float top = kernels->max(score, rows);
+    double of_target = (double)(score[target] - top);
+    kernels->exp(score, score, top, rows);
+    double sum = kernels->sum(score, rows);
     float inverse = (float)(1.0 / sum);
     for (int64_t r = 0; r < rows; r++)
         score[r] *= inverse;
@@ -58,7 +56,6 @@ static void logistic_block(void *ctx, int64_t first, int64_t n, float *x, int64_
     double *bias_share = l->bias_share + slot * (rows + 1);
     const double *bias = l->x + rows * width;
     memset(bias_share, 0, (size_t)(rows + 1) * sizeof(double));
-    sonde_scaler_apply(l->scaler, x, n, width);
     sonde_sgemm(false, true, n, rows, width, 1.0f, x, width, l->weight, width, 0.0f, score, rows);
     for (int64_t i = 0; i < n; i++) {
         int32_t target = l->problem->target[l->problem->sample[first + i]];
@@ -99,6 +96,7 @@ static enum sonde_status evaluate(void *ctx, const double *x, int64_t n, double 
         l->weight[i] = (float)x[i];
     struct sonde_feature_pass pass = { .sample = l->problem->sample,
                                        .n = l->problem->n,
+                                       .scaler = l->scaler,
                                        .block = logistic_block,
                                        .fold = logistic_fold,
                                        .ctx = l };
