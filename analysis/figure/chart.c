@@ -129,9 +129,9 @@ static void plan_x(struct sonde_canvas *c, struct plan *p)
     p->n_x = sonde_round_ticks(p->x_low, p->x_high, 8, p->x_tick);
     bool whole = before == floor(before) && after == floor(after) && after - before <= 8;
     if (whole && after > before) {
-        p->n_x = 0;
-        for (double x = before; x <= after && p->n_x < SONDE_TICKS_MAX; x++)
-            p->x_tick[p->n_x++] = x;
+        p->n_x = (int)(after - before) + 1;
+        for (int i = 0; i < p->n_x; i++)
+            p->x_tick[i] = before + i;
     }
     p->below = SONDE_DRAW_TICK + 4;
 }
@@ -390,8 +390,8 @@ static void draw_legend(struct sonde_canvas *c, const struct plan *p, double x, 
                                       .max_width = LEGEND_TEXT_MAX };
     const struct sonde_figure *f = p->f;
     double text = x + LEGEND_MARK + SONDE_DRAW_GAP;
-    for (int64_t i = 0; i < p->n_lines; i++, y += LEGEND_LINE) {
-        double middle = y + LEGEND_LINE / 2.0;
+    for (int64_t i = 0; i < p->n_lines; i++) {
+        double middle = y + ((double)i + 0.5) * LEGEND_LINE;
         const struct sonde_point line[2] = { { x, middle }, { x + LEGEND_MARK, middle } };
         bool reference = i == p->n_lines - 1 && has_reference(f);
         struct sonde_stroke stroke = { .color = palette[i % PALETTE_SIZE], .width = 2 };

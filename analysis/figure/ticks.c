@@ -30,9 +30,13 @@ int sonde_round_ticks(double low, double high, int wanted, double tick[SONDE_TIC
         return 0;
     double step = round_up(range / wanted);
     int n = 0;
-    for (double k = ceil(low / step - 1e-9); k * step <= high + 1e-9 * step && n < SONDE_TICKS_MAX;
-         k++)
-        tick[n++] = k == 0 ? 0 : k * step;
+    double first = ceil(low / step - 1e-9);
+    for (; n < SONDE_TICKS_MAX; n++) {
+        double k = first + n;
+        if (k * step > high + 1e-9 * step)
+            break;
+        tick[n] = k == 0 ? 0 : k * step; /* no minus zero */
+    }
     return n;
 }
 

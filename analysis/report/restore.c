@@ -275,6 +275,8 @@ static enum sonde_status fill_table(struct reader *r, struct sonde_table *t, int
     if (t->n_columns == 0 && n_rows > 0)
         return sonde_error_set(r->error, SONDE_STATUS_FORMAT, "%lld rows without columns",
                                (long long)n_rows);
+    if (t->n_columns == 0)
+        return SONDE_STATUS_OK;
     enum sonde_status status = SONDE_STATUS_OK;
     for (int64_t i = 0; i < expected && status == SONDE_STATUS_OK; i++) {
         if (i % t->n_columns == 0)
