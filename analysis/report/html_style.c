@@ -18,7 +18,7 @@ const char sonde_html_style[] =
     "h3{font-size:1rem;margin:1.4rem 0 .4rem;overflow-wrap:anywhere}\n"
     "small{color:var(--soft);font-weight:normal;font-size:.85em}\n"
     "nav{background:var(--box);border:1px solid var(--line);border-radius:8px;"
-     "padding:.8rem 1.2rem;\n"
+    "padding:.8rem 1.2rem;\n"
     "margin-bottom:1.5rem;max-height:24rem;overflow:auto}\n"
     "nav h2{font-size:1rem;margin:0}\n"
     "nav ol{margin:.4rem 0;padding-left:1.4rem}nav ul{margin:0;padding-left:1rem;font-size:.9em}\n"
@@ -45,7 +45,7 @@ const char sonde_html_style[] =
     ".warning{background:var(--warn);border-left:4px solid var(--warn-line);padding:.4rem .8rem;\n"
     "margin:.5rem 0;border-radius:0 6px 6px 0}\n"
     "footer{border-top:1px solid var(--line);margin-top:2.5rem;color:var(--soft);"
-     "font-size:.85rem}\n"
+    "font-size:.85rem}\n"
     "footer p{margin:.3rem 0;overflow-wrap:anywhere}\n"
     "@media print{nav,.scroll{max-height:none;overflow:visible}figure{break-inside:avoid}}\n";
 /* clang-format on */

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+import lint_format
 import lint_globals
 import lint_headers
 import lint_link
@@ -177,6 +178,18 @@ def test_headers(tap, compiler):
                  [] if bool(problems) != good else [f"found {problems}"])
 
 
+def test_format(tap):
+    """A stand-in for clang-format that dislikes files with the word ugly."""
+    script = "#!/bin/sh\nfor last; do :; done\n! grep -l ugly \"$last\" >&2\n"
+    with tempfile.TemporaryDirectory() as root:
+        write(root, {"fmt": script, "a.c": "int ugly;\n", "b.c": "int fine;\n"})
+        program = os.path.join(root, "fmt")
+        os.chmod(program, 0o755)
+        found = [lint_format.differs(program, root, path) for path in ("a.c", "b.c")]
+    tap.case("format: finds what clang-format would change",
+             [] if found == [["a.c"], []] else [f"found {found}"])
+
+
 def main():
     compiler = sys.argv[1].split()
     tap = Tap()
@@ -184,6 +197,7 @@ def main():
     test_link(tap, compiler)
     test_globals(tap, compiler)
     test_headers(tap, compiler)
+    test_format(tap)
     return tap.finish()
 
 
