@@ -405,6 +405,11 @@ static enum sonde_status start_thread(struct writer *writer, struct sonde_error 
     /* Signals are for the program's own threads. */
     sigset_t all, before;
     sigfillset(&all);
+    /* Faults belong to the thread that makes them: blocked, they kill past any handler. */
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int code = pthread_create(&writer->thread, NULL, write_items, writer);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -82,6 +82,11 @@ static int start_threads(struct sonde_pool *pool)
 {
     sigset_t all, before;
     sigfillset(&all);
+    /* Faults belong to the thread that makes them: blocked, they kill past any handler. */
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failure = 0;
     for (int i = 1; i < pool->n_threads && !failure; i++) {
