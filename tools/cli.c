@@ -330,8 +330,9 @@ static enum sonde_status check_args(const struct parser *p)
     }
     if (spec && p->cli->n_args > n)
         return sonde_error_set(p->error, SONDE_STATUS_ARGUMENT,
-                               "unexpected argument '%s'; usage: sonde %s %s", p->cli->arg[n],
-                               p->command->name, p->command->synopsis);
+                               "unexpected argument '%s'; usage: sonde %s%s%s", p->cli->arg[n],
+                               p->command->name, *p->command->synopsis ? " " : "",
+                               p->command->synopsis);
     return SONDE_STATUS_OK;
 }
 

@@ -20,14 +20,24 @@ static void spaces(struct sonde_buf *out, size_t n)
         sonde_buf_putc(out, ' ');
 }
 
+/* Up to the next blank; what stands in brackets is kept together. */
+static size_t word_length(const char *text, size_t n)
+{
+    int depth = 0;
+    for (size_t i = 0; i < n; i++) {
+        depth += (text[i] == '[') - (text[i] == ']');
+        if (text[i] == '\n' || (text[i] == ' ' && depth <= 0))
+            return i;
+    }
+    return n;
+}
+
 /* Wraps one paragraph; the cursor stands at column `at`, later lines begin at `indent`. */
 static void wrap(struct sonde_buf *out, const char *text, size_t n, size_t at, size_t indent)
 {
     bool first = true;
     for (size_t i = 0; i < n;) {
-        size_t word = strcspn(text + i, " \n");
-        if (word > n - i)
-            word = n - i;
+        size_t word = word_length(text + i, n - i);
         size_t width = columns(text + i, word);
         if (!first && at + 1 + width > WIDTH) {
             sonde_buf_putc(out, '\n');
@@ -88,13 +98,26 @@ static void option_help(struct sonde_buf *out, const struct sonde_cli_option *o)
     wrap(out, o->help, strlen(o->help), OPTION_COLUMN, OPTION_COLUMN);
 }
 
+/* A summary as a sentence. */
+static void sentence(struct sonde_buf *out, const char *summary)
+{
+    struct sonde_buf text = { 0 };
+    sonde_buf_printf(&text, "%s.", summary);
+    if (!text.failed) {
+        if (text.data[0] >= 'a' && text.data[0] <= 'z')
+            text.data[0] = (char)(text.data[0] - 'a' + 'A');
+        wrap(out, text.data, text.size, 0, 0);
+    }
+    sonde_buf_finish(&text);
+}
+
 void sonde_cli_command_help(const struct sonde_command *command, struct sonde_buf *out)
 {
     size_t indent = strlen("usage: sonde ") + strlen(command->name) + 1;
     sonde_buf_printf(out, "usage: sonde %s ", command->name);
     wrap(out, command->synopsis, strlen(command->synopsis), indent, indent);
     sonde_buf_putc(out, '\n');
-    wrap(out, command->summary, strlen(command->summary), 0, 0);
+    sentence(out, command->summary);
     if (command->description && *command->description) {
         sonde_buf_putc(out, '\n');
         description(out, command->description);

@@ -244,9 +244,11 @@ static enum sonde_status report(struct sonde_labelling *l, struct sonde_error *e
     sonde_result_scalar_i64(r, "labelled", l->n_labelled);
     if (labels->kind != SONDE_LABEL_SPAN)
         sonde_result_scalar_i64(r, "masked", labels->n_rows - l->n_labelled);
-    if (labels->kind == SONDE_LABEL_REAL)
+    if (l->n_labelled == 0)
+        sonde_result_warn(r, "nothing got a label");
+    if (labels->kind == SONDE_LABEL_REAL && l->n_labelled)
         add_reals(r, labels);
-    else if (labels->kind != SONDE_LABEL_PAIR)
+    else if (labels->kind == SONDE_LABEL_CLASS || labels->kind == SONDE_LABEL_SPAN)
         status = add_classes(r, labels, error);
     return status;
 }

@@ -15,7 +15,9 @@
 
 #define MEM_DEFAULT ((int64_t)1 << 30)
 #define QUEUE_BYTES_MAX ((int64_t)64 << 20)
-/* Libraries, SQLite's page cache and the chunks under way; measured at up to 105 MiB. */
+/* What else the process takes: libraries, SQLite's page cache and the chunks under way (measured at
+ * up to 105 MiB), and what the allocator loses between pieces of different size (a fifth of the
+ * rest). */
 #define OVERHEAD_BYTES ((int64_t)112 << 20)
 
 struct record_options {
@@ -84,7 +86,9 @@ struct budget {
 static struct budget share_out(const struct record_options *o)
 {
     int64_t mem = o->mem ? o->mem : MEM_DEFAULT;
-    struct budget b = { .overhead = mem / 2 < OVERHEAD_BYTES ? mem / 2 : OVERHEAD_BYTES };
+    struct budget b = { .overhead = OVERHEAD_BYTES + mem / 4 };
+    if (b.overhead > mem / 4 * 3)
+        b.overhead = mem / 4 * 3;
     int64_t rest = mem - b.overhead;
     b.queue = rest / 4 < QUEUE_BYTES_MAX ? rest / 4 : QUEUE_BYTES_MAX;
     b.forward = rest - b.queue;
@@ -95,12 +99,12 @@ static enum sonde_status open_all(struct recording *r, struct sonde_error *error
 {
     const struct record_options *o = r->options;
     struct sonde_model_options model_options = { .allow_missing_tokenizer = o->input.ids != NULL };
-    if (!sonde_input_is_given(&o->input))
-        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                               "no input: give --text, --file, --jsonl, --conllu or --ids");
+    enum sonde_status status = sonde_input_check(&o->input, error);
+    if (status)
+        return status;
     if (!o->store && !o->dry_run)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "where to? -o STORE");
-    enum sonde_status status = sonde_model_open(&r->model, r->cli->arg[0], &model_options, error);
+    status = sonde_model_open(&r->model, r->cli->arg[0], &model_options, error);
     if (status)
         return status;
     r->sites = calloc(1, sizeof(*r->sites));
@@ -448,7 +452,7 @@ const struct sonde_command sonde_command_record = {
         "resumed ends in the same bytes as an uninterrupted one.\n"
         "\n"
         "  sonde record MODEL -o s.db --jsonl stories.jsonl --sites resid,attn\n"
-        "  sonde record MODEL -o s.db --conllu en.conllu --sites 'blocks.*.hook_resid_post'\n"
+        "  sonde record MODEL -o s.db --conllu x.conllu --sites 'blocks.*.hook_mlp_out'\n"
         "  sonde record MODEL -o s.db --text 'Once upon a time' --sites all --dry-run",
     .options = options,
     .options_size = sizeof(struct record_options),

@@ -45,8 +45,7 @@ bool sonde_input_is_given(const struct sonde_input_options *options)
     return count_kinds(options) > 0;
 }
 
-static enum sonde_status check_options(const struct sonde_input_options *o,
-                                       struct sonde_error *error)
+enum sonde_status sonde_input_check(const struct sonde_input_options *o, struct sonde_error *error)
 {
     int n = count_kinds(o);
     if (n == 0)
@@ -322,7 +321,7 @@ enum sonde_status sonde_input_open(struct sonde_input **out,
                                    const struct sonde_input_options *options,
                                    const struct sonde_model *model, struct sonde_error *error)
 {
-    enum sonde_status status = check_options(options, error);
+    enum sonde_status status = sonde_input_check(options, error);
     if (status)
         return status;
     if (!options->ids && !sonde_model_tokenizer(model))
@@ -449,11 +448,10 @@ enum sonde_status sonde_input_describe(const struct sonde_input_options *o, stru
                        : o->conllu ? "conllu"
                                    : "ids";
     const char *path = o->file ? o->file : o->jsonl ? o->jsonl : o->conllu ? o->conllu : o->ids;
-    enum sonde_status status = check_options(o, error);
+    enum sonde_status status = sonde_input_check(o, error);
     if (!status && o->text.n)
         status = hash_texts(&o->text, hex, error);
-    /* Standard input can be read only once: what it held is not known beforehand. */
-    else if (!status && strcmp(path, "-") != 0)
+    else if (!status)
         status = sonde_input_hash_file(path, hex, error);
     if (status)
         return status;

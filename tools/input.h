@@ -41,7 +41,7 @@ extern const char *const sonde_input_bos_names[]; /* in the order of enum sonde_
           SONDE_CLI_TEXT,                                                                          \
           offsetof(type, member.file),                                                             \
           "FILE",                                                                                  \
-          "one sequence a line; - is standard input",                                              \
+          "one sequence a line",                                              \
           NULL,                                                                                    \
           0,                                                                                       \
           0 },                                                                                     \
@@ -106,9 +106,13 @@ extern const char *const sonde_input_bos_names[]; /* in the order of enum sonde_
 
 bool sonde_input_is_given(const struct sonde_input_options *options);
 
+/* ARGUMENT unless exactly one kind of input is given, with options that belong to it. */
+SONDE_MUST_USE enum sonde_status sonde_input_check(const struct sonde_input_options *options,
+                                                   struct sonde_error *error);
+
 struct sonde_input; /* opaque */
 
-/* ARGUMENT unless exactly one kind of input is given. The options and the model must outlive the
+/* Checks the options too. The options and the model must outlive the
  * input. */
 SONDE_MUST_USE enum sonde_status sonde_input_open(struct sonde_input **out,
                                                   const struct sonde_input_options *options,
