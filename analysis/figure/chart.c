@@ -16,7 +16,7 @@
 #define LEGEND_TEXT_MAX 220.0
 #define LEGEND_LINES_MAX 24
 #define DRAWABLE_MAX 1e150
-#define MARKED_MAX 60 /* points of a line that still get a mark each */
+#define MARKED_MAX 60 /* points of a line that all get a mark */
 
 /* Okabe and Ito's colours, told apart with any common kind of colour blindness; marks differ too.
  */
@@ -262,6 +262,8 @@ static void draw_line(struct sonde_canvas *c, const struct plan *p, int64_t i,
     struct sonde_stroke stroke = { .color = palette[i % PALETTE_SIZE], .width = 2 };
     if (i >= PALETTE_SIZE)
         stroke.dash = stroke.gap = 4;
+    /* a long line has a mark now and then, to be told apart without colours */
+    int64_t apart = s->n <= MARKED_MAX ? 1 : s->n / 12;
     for (int64_t begin = 0; begin < s->n;) {
         int64_t end = begin;
         for (; end < s->n && is_drawn(p, s, end); end++)
@@ -270,7 +272,7 @@ static void draw_line(struct sonde_canvas *c, const struct plan *p, int64_t i,
         if (end - begin > 1)
             sonde_canvas_line(c, point, end - begin, &stroke);
         for (int64_t k = 0; k < end - begin; k++)
-            if (s->n <= MARKED_MAX || end - begin == 1)
+            if ((begin + k) % apart == 0 || end - begin == 1)
                 draw_mark(c, i, point[k].x, point[k].y, 3.2, 1);
         begin = end > begin ? end : begin + 1;
     }
@@ -302,13 +304,14 @@ static void draw_bars(struct sonde_canvas *c, const struct plan *p, int64_t i, d
     }
 }
 
-/* Points of a series that fall on the same half point are drawn once, so that a picture of a
+/* Of many points of a series that fall on the same place one is drawn, so that a picture of a
  * million points stays small. */
 static bool draw_points(struct sonde_canvas *c, const struct plan *p, int64_t i, double x0,
                         double y0)
 {
     const struct sonde_series *s = &p->f->series[i];
-    int64_t columns = (int64_t)(2 * p->width) + 1, rows = (int64_t)(2 * p->height) + 1;
+    double fine = s->n > 5000 ? 1 : 2; /* places a point of the drawing */
+    int64_t columns = (int64_t)(fine * p->width) + 1, rows = (int64_t)(fine * p->height) + 1;
     uint8_t *seen = calloc((size_t)(columns * rows), 1);
     if (!seen)
         return false;
@@ -317,7 +320,7 @@ static bool draw_points(struct sonde_canvas *c, const struct plan *p, int64_t i,
         if (!is_drawn(p, s, k))
             continue;
         double x = place_x(p, x0, s->x[k]), y = place_y(p, y0, s->y[k]);
-        int64_t column = (int64_t)(2 * (x - x0)), row = (int64_t)(2 * (y - y0));
+        int64_t column = (int64_t)(fine * (x - x0)), row = (int64_t)(fine * (y - y0));
         uint8_t *place = &seen[row * columns + column];
         if (s->n > 500 && *place)
             continue;

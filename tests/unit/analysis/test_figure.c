@@ -348,6 +348,31 @@ static void test_canvas_refuses_too_much(void **state)
     assert_int_equal(out.size, 0);
 }
 
+/* A text chunk is Latin-1 by the standard: what is not ASCII goes into iTXt. */
+static void test_png_text(void **state)
+{
+    (void)state;
+    struct sonde_error error = { 0 };
+    const struct sonde_color cell[2] = { { 1, 2, 3 }, { 4, 5, 6 } };
+    const struct sonde_png_text text[] = { { "Title", "plain" },
+                                           { "Command", "caf\u00e9 \u6f22\u5b57" },
+                                           { "Comment", NULL } };
+    struct sonde_png_image image = {
+        .width = 2, .height = 1, .cell = cell, .text = text, .n_texts = 3
+    };
+    struct sonde_buf png = { 0 };
+    check_ok(sonde_png_encode(&image, &png, &error), &error);
+    static const char latin[] = "tEXtTitle\0plain", unicode[] = "iTXtCommand\0\0\0\0\0caf\u00e9";
+    bool found_latin = false, found_unicode = false;
+    for (size_t i = 0; i + sizeof(unicode) < png.size; i++) {
+        found_latin = found_latin || memcmp(png.data + i, latin, sizeof(latin) - 1) == 0;
+        found_unicode = found_unicode || memcmp(png.data + i, unicode, sizeof(unicode) - 1) == 0;
+        assert_true(memcmp(png.data + i, "Comment", 7) != 0);
+    }
+    assert_true(found_latin && found_unicode);
+    sonde_buf_finish(&png);
+}
+
 /* The whole gallery draws on both backends, twice the same bytes. */
 static void test_gallery(void **state)
 {
@@ -387,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_round_ticks),
         cmocka_unit_test(test_text_is_cut_to_its_place),
         cmocka_unit_test(test_canvas_refuses_too_much),
+        cmocka_unit_test(test_png_text),
         cmocka_unit_test(test_gallery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
