@@ -6,8 +6,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#define JIT_STACK_MIN (32 * 1024)
-#define JIT_STACK_MAX (8 * 1024 * 1024)
+#define JIT_STACK_MIN ((size_t)32 * 1024)
+#define JIT_STACK_MAX ((size_t)8 * 1024 * 1024)
 
 /* White_Space as the tokenizers' regex engine has it. PCRE2's own \s also takes U+180E, which left
  * that class with Unicode 6.3. */

@@ -223,6 +223,21 @@ static enum sonde_status add_default_special(struct sonde_tokenizer *t, struct s
     return status;
 }
 
+/* The same two files also stand for tokenizers that cut or mark words differently (CLIP, Qwen2). */
+static enum sonde_status check_class(const struct sonde_json *config, const char *folder,
+                                     struct sonde_error *error)
+{
+    const char *name = sonde_json_string(sonde_json_get(config, "tokenizer_class"), NULL);
+    char show[SONDE_SHOW_BYTES];
+
+    if (!name || sonde_str_starts(name, "GPT2Tokenizer") ||
+        sonde_str_starts(name, "CodeGenTokenizer"))
+        return SONDE_STATUS_OK;
+    return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                           "%s: tokenizer_class \"%s\" without tokenizer.json is not supported",
+                           folder, sonde_text_show(show, name, strlen(name)));
+}
+
 /* added_tokens_decoder: {"50256": {"content": .., ..}}. */
 static enum sonde_status read_added_decoder(struct sonde_tokenizer *t, const char *folder,
                                             bool *prefix, struct sonde_error *error)
@@ -230,6 +245,8 @@ static enum sonde_status read_added_decoder(struct sonde_tokenizer *t, const cha
     struct sonde_json *config = NULL;
 
     enum sonde_status status = load_beside(&config, folder, "tokenizer_config.json", error);
+    if (status == SONDE_STATUS_OK)
+        status = check_class(config, folder, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_json_read_bool(config, "add_prefix_space", false, prefix, error);
     const struct sonde_json *added = sonde_json_get(config, "added_tokens_decoder");

@@ -244,7 +244,8 @@ static bool composes(const char *text, size_t before, size_t length, enum sonde_
     bool ok = sonde_utf8_normalize(&whole, text, before + length, form, NULL) == SONDE_STATUS_OK &&
               sonde_utf8_normalize(&parts, text, before, form, NULL) == SONDE_STATUS_OK &&
               sonde_utf8_normalize(&parts, text + before, length, form, NULL) == SONDE_STATUS_OK;
-    bool same = ok && whole.size == parts.size && memcmp(whole.data, parts.data, whole.size) == 0;
+    bool same = ok && whole.size > 0 && whole.size == parts.size &&
+                memcmp(whole.data, parts.data, whole.size) == 0;
     sonde_buf_finish(&whole);
     sonde_buf_finish(&parts);
     return !same;

@@ -190,6 +190,10 @@ case("added-decoder/vocab.json", '{"a": 0}',
      path="added-decoder")
 write("added-decoder/merges.txt", "")
 write("added-decoder/tokenizer_config.json", '{"added_tokens_decoder": {"x": {"content": "y"}}}')
+case("class/vocab.json", '{"a": 0}',
+     '@/class: tokenizer_class "CLIPTokenizer" without tokenizer.json is not supported', path="class")
+write("class/merges.txt", "")
+write("class/tokenizer_config.json", '{"tokenizer_class": "CLIPTokenizer"}')
 case("nothing/README", "", "@/nothing: no tokenizer.json, nor vocab.json with merges.txt",
      path="nothing")
 expected.append(("not-there", 0, "@/not-there: no such file"))

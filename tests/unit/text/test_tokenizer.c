@@ -282,6 +282,26 @@ static void agrees_with_the_definition(void **state)
     sonde_tokenizer_close(&t);
 }
 
+static void llama2c_bytes_have_their_characters_span(void **state)
+{
+    (void)state;
+    static const int64_t begin[] = { 0, 1, 1, 1, 4, 5 }, end[] = { 1, 4, 4, 4, 5, 6 };
+    char path[4096];
+    struct sonde_error error = { 0 };
+    struct sonde_encoding encoding = { 0 };
+    check_shared(path, TOK512);
+    struct sonde_tokenizer *t = open_shared(path, 512);
+    check_ok(sonde_tokenizer_encode(t, "a\xE6\x97\xA5\xFFz", 6, SONDE_BOS_NEVER, &encoding, &error),
+             &error);
+    assert_int_equal(encoding.n, 6); /* the dummy prefix is part of " a" */
+    for (int k = 0; k < 6; k++) {
+        assert_int_equal(encoding.tokens[k].begin, begin[k]);
+        assert_int_equal(encoding.tokens[k].end, end[k]);
+    }
+    sonde_encoding_finish(&encoding);
+    sonde_tokenizer_close(&t);
+}
+
 static void llama2c_streams_and_comes_back(void **state)
 {
     (void)state;
@@ -484,6 +504,7 @@ int main(void)
         cmocka_unit_test(stories_come_back),
         cmocka_unit_test(laws_on_hostile_text),
         cmocka_unit_test(agrees_with_the_definition),
+        cmocka_unit_test(llama2c_bytes_have_their_characters_span),
         cmocka_unit_test(llama2c_streams_and_comes_back),
         cmocka_unit_test(llama2c_agrees_with_the_definition),
         cmocka_unit_test(characters),
