@@ -292,8 +292,8 @@ void fixture_digest(const char *path, char out[65])
     static const char *const sql[] = {
         "SELECT type, name, sql FROM sqlite_schema ORDER BY name",
         "SELECT * FROM model ORDER BY id",
-        "SELECT id, model, name, state, version, command_line, input, options, edits, machine,"
-        " seed, n_sequences, n_tokens FROM run ORDER BY id",
+        ("SELECT id, model, name, state, version, command_line, input, options, edits, machine,"
+         " seed, n_sequences, n_tokens FROM run ORDER BY id"),
         "SELECT * FROM sequence ORDER BY id",
         "SELECT * FROM token ORDER BY id",
         "SELECT * FROM stream ORDER BY id",
