@@ -7,6 +7,7 @@
 
 void sonde_notes_add(struct sonde_notes *notes, const char *format, ...)
 {
+    struct sonde_error clean; /* names from files must not steer a terminal */
     char text[SONDE_ERROR_TEXT_MAX];
     va_list args;
     if (notes->n == SONDE_NOTES_MAX) {
@@ -15,7 +16,8 @@ void sonde_notes_add(struct sonde_notes *notes, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    char *line = sonde_arena_strndup(notes->arena, text, strlen(text));
+    (void)sonde_error_set(&clean, SONDE_STATUS_OK, "%s", text);
+    char *line = sonde_arena_strndup(notes->arena, clean.text, strlen(clean.text));
     if (line) {
         notes->line[notes->n++] = line;
     }

@@ -575,6 +575,10 @@ static enum sonde_status check_args(const struct sonde_session *s,
                                    args->token_types[t], (long long)n_types);
         }
     }
+    if (args->stop_after_layer < 0) {
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "stop after layer %d",
+                               args->stop_after_layer);
+    }
     if (args->token_types && !spec->token_types) {
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "%s has no token types", spec->family);
     }

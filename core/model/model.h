@@ -21,7 +21,8 @@ struct sonde_model; /* opaque */
 
 struct sonde_model_options {
     const char *tokenizer_path;   /* NULL = beside the weights */
-    bool allow_missing_tokenizer; /* a model without tokenizer files opens; tokenizer() is NULL */
+    bool allow_missing_tokenizer; /* a model whose tokenizer is not there, or of a kind that is not
+                                     supported (a warning), opens; tokenizer() is NULL */
     bool random_weights; /* same shapes, weights drawn anew: the random-weights baseline. Matrices
                             ~ N(0, 0.02^2) (embeddings too), gains 1, biases 0 */
     uint64_t seed;       /* of random_weights; 0 = 42 */

@@ -364,7 +364,7 @@ static enum sonde_status refuse_budget(const struct recorder *r, int64_t T, int6
 static enum sonde_status admit(struct recorder *r, int64_t T, int64_t *bytes)
 {
     int64_t plan = sonde_session_plan_bytes(r->model, T, r->options->sites);
-    if (!sequence_bytes(r, T, bytes)) {
+    if (!sequence_bytes(r, T, bytes) || *bytes > INT64_MAX / 4) {
         return sonde_error_set(r->error, SONDE_STATUS_LIMIT,
                                "a sequence of %lld tokens records more than can be counted",
                                (long long)T);

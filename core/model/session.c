@@ -164,6 +164,11 @@ int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_toke
                                  const struct sonde_site_set *observe)
 {
     const struct sonde_spec *spec = &model->spec;
+    const int64_t more_than_any = INT64_C(1) << 60;
+    if (n_tokens > SONDE_SPEC_SIZE_MAX ||
+        (double)spec->n_heads * (double)n_tokens * (double)n_tokens > (double)(INT64_C(1) << 50)) {
+        return more_than_any; /* an array that no machine holds; and no product below overflows */
+    }
     int64_t T = n_tokens, D = spec->d_model, HE = spec->n_heads * spec->d_head;
     int64_t GE = spec->n_kv_heads * spec->d_head;
     int64_t stay = 5 * buffer(T * D) + 2 * buffer(T);

@@ -111,14 +111,24 @@ static void test_warnings(void **state)
     r.poison = NAN;
     r.tie_absent = true;
     r.unaligned = true;
-    r.more_config = "\"strange_key\": 1, ";
+    r.more_config = "\"strange\\u001b[31m\": 1, ";
     char *folder = model_make(&r);
     struct sonde_model *model = open_model(folder, false, 0);
     assert_true(warns(model, "1 weights are not finite"));
     assert_true(warns(model, "no tensor lm_head.weight: the embedding is used in its place"));
     assert_true(warns(model, "1 tensor was not used: odd.0"));
-    assert_true(warns(model, "key strange_key is not known and was not used"));
+    assert_true(warns(model, "key strange?[31m is not known and was not used"));
     assert_int_equal(sonde_model_n_warnings(model), 4);
+    /* A tokenizer of an unknown kind is a warning only where none is needed. */
+    struct sonde_error refused = { 0 };
+    struct sonde_model *other = NULL;
+    model_write_text(folder, "tokenizer.json", "{\"model\": {\"type\": \"NoSuchKind\"}}");
+    assert_int_equal(sonde_model_open(&other, folder, NULL, &refused), SONDE_STATUS_UNSUPPORTED);
+    assert_null(other);
+    other = open_model(folder, false, 0);
+    assert_true(warns(other, "no tokenizer: "));
+    assert_null(sonde_model_tokenizer(other));
+    sonde_model_close(&other);
     /* and a pass counts what the weight does */
     struct sonde_session *session = NULL;
     struct sonde_error error = { 0 };
