@@ -19,11 +19,12 @@ void sonde_linear_fit_bytes(enum sonde_linear_method method, int64_t n_targets, 
     double rows = (double)sonde_linear_fit_rows(method, n_targets);
     double sums = method == SONDE_LINEAR_RIDGE ? 1.0 : (double)n_targets;
     double d = (double)width, block = SONDE_FEATURES_BLOCK;
-    double always = 8 * (3 * rows * (d + 1) + 4 * d), each = 8 * block * d;
+    double scores = 8 * (double)sonde_linear_model_chunk((int64_t)rows) * rows;
+    double always = scores + 8 * (3 * rows * (d + 1) + 4 * d), each = 8 * block * d;
     if (method == SONDE_LINEAR_LOGISTIC) {
         /* 10 correction pairs and six vectors of the minimiser, two of ours. */
         always += 8 * 28 * rows * (d + 1) + 4 * rows * d;
-        each += 4 * (block * rows + rows * d) + 8 * rows;
+        each += 8 * (block * rows + rows * d + rows);
     } else {
         always += 8 * (3 * sums * d + (method == SONDE_LINEAR_MEAN_DIFFERENCE ? 0 : 2 * d * d));
         each += method == SONDE_LINEAR_MEAN_DIFFERENCE ? 0 : 8 * d * d;
@@ -117,18 +118,21 @@ enum sonde_status sonde_linear_loss(const struct sonde_linear_model *model,
                                     const struct sonde_fit_problem *problem, double *out,
                                     struct sonde_error *error)
 {
-    double *scores = malloc((size_t)(problem->n * model->rows + 1) * sizeof(double));
+    int64_t chunk = sonde_linear_model_chunk(model->rows), rows = model->rows;
+    double *scores = malloc((size_t)(chunk * rows) * sizeof(double));
     if (!scores)
         return sonde_error_memory(error, "scores");
-    enum sonde_status status = sonde_linear_model_scores(model, problem->features, problem->sample,
-                                                         problem->n, scores, error);
+    enum sonde_status status = SONDE_STATUS_OK;
     double sum = 0.0;
-    for (int64_t i = 0; i < problem->n && !status; i++) {
-        int64_t sample = problem->sample[i];
-        double off = problem->real ? scores[i] - problem->real[sample] : 0.0;
-        sum += problem->real
-                   ? off * off
-                   : log_loss(scores + i * model->rows, model->rows, problem->target[sample]);
+    for (int64_t first = 0; first < problem->n && !status; first += chunk) {
+        int64_t n = problem->n - first < chunk ? problem->n - first : chunk;
+        const int64_t *sample = problem->sample + first;
+        status = sonde_linear_model_scores(model, problem->features, sample, n, scores, error);
+        for (int64_t i = 0; i < n && !status; i++) {
+            double off = problem->real ? scores[i] - problem->real[sample[i]] : 0.0;
+            sum += problem->real ? off * off
+                                 : log_loss(scores + i * rows, rows, problem->target[sample[i]]);
+        }
     }
     free(scores);
     if (!status)
@@ -166,6 +170,7 @@ static enum sonde_status fold_loss(struct fold_fit *fold, double l2, double *los
     options.l2 = l2;
     /* To rank penalties a coarser end is enough: the loss differs by less than 1e-4. */
     options.tolerance = fmax(options.tolerance, fold_tolerance);
+    options.coarse = true;
     if (options.method == SONDE_LINEAR_LOGISTIC)
         status = fit_logistic(&fold->train, &options, &fold->scaler, fold->start, &model, &report,
                               error);

@@ -45,6 +45,7 @@ struct sonde_fit_options {
     bool as_is; /* no standardisation */
     double l2;
     bool l1;            /* the penalty is l2 |W|_1 in place of l2/2 |W|^2; logistic */
+    bool coarse;        /* products in f32 also where the problem is small; logistic */
     int max_iterations; /* 0 = 1000; logistic */
     double tolerance;   /* 0 = 1e-5: of the largest gradient entry of the mean loss; logistic */
     const struct sonde_progress *progress;

@@ -83,6 +83,12 @@ enum sonde_status sonde_linear_model_scores(const struct sonde_linear_model *mod
     return status;
 }
 
+int64_t sonde_linear_model_chunk(int64_t n_rows)
+{
+    int64_t n_blocks = ((int64_t)1 << 16) / (n_rows * SONDE_FEATURES_BLOCK);
+    return (n_blocks > 0 ? n_blocks : 1) * SONDE_FEATURES_BLOCK;
+}
+
 int32_t sonde_linear_model_class(const double *scores, int64_t n_rows)
 {
     if (n_rows == 1)

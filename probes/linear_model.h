@@ -27,6 +27,8 @@ SONDE_MUST_USE enum sonde_status sonde_linear_model_scores(const struct sonde_li
                                                            const int64_t *sample, int64_t n,
                                                            double *scores,
                                                            struct sonde_error *error);
+/* Samples to score at once, so that the scores stay within some MiB: a multiple of the block. */
+int64_t sonde_linear_model_chunk(int64_t n_rows);
 /* Index of the class with the largest score (the lowest of equals); n_rows 1: score > 0. */
 int32_t sonde_linear_model_class(const double *scores, int64_t n_rows);
 

@@ -7,6 +7,9 @@
 #include "core/base/num.h"
 #include "probes/supervised.h"
 
+/* What a sample takes in the data set, the folds and the answers. */
+enum { SAMPLE_BYTES = 200 };
+
 /* The labels that a fit is made with: the task's own, or the control's. */
 struct labelling {
     const int32_t *target; /* [n] */
@@ -71,36 +74,44 @@ static int32_t class_of_target(const struct sonde_supervised *s, int32_t target)
     return s->loaded ? s->loaded_class[target] : s->dataset->target_class[target];
 }
 
-/* Answers to the test rows. With a control labelling the truth is the control's. */
+/* The answer to test row i. With a control labelling the truth is the control's. */
+static void take_answer(const struct sonde_supervised *s, const struct labelling *labelling,
+                        const double *scores, int64_t rows, int64_t i, struct answer_arrays *a)
+{
+    const struct sonde_dataset *d = s->dataset;
+    int64_t sample = d->test[i];
+    bool control = labelling->target != d->target;
+    a->group[i] = d->group[sample];
+    a->score[i] = scores[0];
+    a->real[i] = labelling->real[sample];
+    if (d->task == SONDE_TASK_REAL)
+        return;
+    int32_t predicted = class_of_target(s, sonde_linear_model_class(scores, rows));
+    a->truth[i] = control ? d->target_class[labelling->target[sample]] : d->class_of[sample];
+    /* A loaded class that this label set does not have is a wrong answer of any truth. */
+    a->predicted[i] = predicted >= 0 ? predicted : (a->truth[i] + 1) % (int32_t)d->n_classes;
+    a->binary[i] = -1;
+    for (int32_t t = 0; t < 2 && rows == 1; t++)
+        if (class_of_target(s, t) == a->truth[i])
+            a->binary[i] = t;
+}
+
 static enum sonde_status answer(const struct sonde_supervised *s,
                                 const struct sonde_linear_model *model,
                                 struct sonde_features *features, const struct labelling *labelling,
                                 struct answer_arrays *a, struct sonde_error *error)
 {
     const struct sonde_dataset *d = s->dataset;
-    int64_t rows = model->rows;
-    double *scores = malloc((size_t)(d->n_test * rows + 1) * sizeof(double));
+    int64_t rows = model->rows, chunk = sonde_linear_model_chunk(rows);
+    double *scores = malloc((size_t)(chunk * rows) * sizeof(double));
     if (!scores)
         return sonde_error_memory(error, "the answers");
-    enum sonde_status status =
-        sonde_linear_model_scores(model, features, d->test, d->n_test, scores, error);
-    bool control = labelling->target != d->target;
-    for (int64_t i = 0; i < d->n_test && !status; i++) {
-        int64_t sample = d->test[i];
-        a->group[i] = d->group[sample];
-        a->score[i] = scores[i * rows];
-        a->real[i] = labelling->real[sample];
-        if (d->task == SONDE_TASK_REAL)
-            continue;
-        int32_t target = sonde_linear_model_class(scores + i * rows, rows);
-        int32_t predicted = class_of_target(s, target);
-        a->truth[i] = control ? d->target_class[labelling->target[sample]] : d->class_of[sample];
-        /* A loaded class that this label set does not have is a wrong answer of any truth. */
-        a->predicted[i] = predicted >= 0 ? predicted : (a->truth[i] + 1) % (int32_t)d->n_classes;
-        a->binary[i] = -1;
-        for (int32_t t = 0; t < 2 && rows == 1; t++)
-            if (class_of_target(s, t) == a->truth[i])
-                a->binary[i] = t;
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (int64_t first = 0; first < d->n_test && !status; first += chunk) {
+        int64_t n = d->n_test - first < chunk ? d->n_test - first : chunk;
+        status = sonde_linear_model_scores(model, features, d->test + first, n, scores, error);
+        for (int64_t i = 0; i < n && !status; i++)
+            take_answer(s, labelling, scores + i * rows, rows, first + i, a);
     }
     free(scores);
     return status;
@@ -232,16 +243,20 @@ static enum sonde_status judge_control(const struct sonde_supervised *s,
     return status;
 }
 
-static enum sonde_status over_budget(const struct sonde_supervised *s, const char *stream,
-                                     int64_t need, int64_t have, struct sonde_error *error)
+static enum sonde_status over_budget(const struct sonde_supervised *s,
+                                     const struct sonde_stream *stream, double fixed,
+                                     double per_slot, struct sonde_error *error)
 {
+    double need = fmax(2 * fmax(fixed, per_slot), 4 * (fixed + per_slot) / 3) +
+                  (double)s->dataset->n * SAMPLE_BYTES;
     char text[2][SONDE_FORMAT_F64_MAX];
-    sonde_format_bytes(text[0], need);
-    sonde_format_bytes(text[1], have);
+    sonde_format_bytes(text[0], need < 9e18 ? (int64_t)need : INT64_MAX);
+    sonde_format_bytes(text[1], sonde_builtin_mem_bytes(s->run));
     return sonde_error_set(error, SONDE_STATUS_LIMIT,
-                           "%s: a fit with %lld classes takes %s beside the rows, over the memory "
-                           "budget of %s",
-                           stream, (long long)s->dataset->n_targets, text[0], text[1]);
+                           "%s: a fit of %lld features and %lld classes to %lld samples needs a "
+                           "memory budget of %s, it has %s",
+                           stream->name, (long long)stream->width, (long long)s->dataset->n_targets,
+                           (long long)s->dataset->n, text[0], text[1]);
 }
 
 /* Half of the budget at most is for the fit; what it leaves holds the rows. */
@@ -250,15 +265,12 @@ static enum sonde_status open_features(const struct sonde_supervised *s,
                                        struct sonde_features *out, struct sonde_error *error)
 {
     const struct sonde_dataset *d = s->dataset;
-    int64_t mem = sonde_builtin_mem_bytes(s->run), fixed, per_slot;
+    int64_t mem = sonde_builtin_mem_bytes(s->run) - d->n * SAMPLE_BYTES, fixed, per_slot;
     int64_t n_targets = d->task == SONDE_TASK_CLASS ? d->n_targets : 0;
     sonde_linear_fit_bytes(s->options.method, n_targets, source->streams[stream].width, &fixed,
                            &per_slot);
     if (fixed > mem / 2 || per_slot > mem / 2 || fixed + per_slot > mem / 2 + mem / 4)
-        return over_budget(s, source->streams[stream].name,
-                           fixed < INT64_MAX / 2 && per_slot < INT64_MAX / 2 ? fixed + per_slot
-                                                                             : INT64_MAX,
-                           mem, error);
+        return over_budget(s, &source->streams[stream], (double)fixed, (double)per_slot, error);
     int64_t n_slots = (mem / 2 - fixed) / per_slot;
     int64_t wanted = 4 * sonde_pool_threads(s->run->args->pool);
     n_slots = n_slots < 1 ? 1 : n_slots > wanted ? wanted : n_slots;
