@@ -40,13 +40,23 @@ static void fit_side(const struct sonde_figure *f, struct plan *p)
     p->side = fmax(p->cell * (double)cells, PANEL_MIN);
 }
 
+/* About a square, with a full last row where a slightly wider one gives it. */
+static int64_t choose_columns(int64_t n)
+{
+    int64_t square = (int64_t)ceil(sqrt((double)n));
+    for (int64_t columns = square; columns <= 2 * square; columns++)
+        if (n % columns == 0)
+            return columns;
+    return square;
+}
+
 static void make_plan(struct sonde_canvas *c, const struct sonde_figure *f, struct plan *p)
 {
     sonde_scale_init(&p->scale, f);
     p->shown = f->n_panels < PANELS_MAX ? f->n_panels : PANELS_MAX;
     p->columns = f->panel_columns;
     if (p->columns < 1)
-        p->columns = (int64_t)ceil(sqrt((double)p->shown));
+        p->columns = choose_columns(p->shown);
     if (p->columns > p->shown)
         p->columns = p->shown;
     if (p->columns > 32)

@@ -135,37 +135,56 @@ static int choose_decimals(const struct plan *p, const struct sonde_figure *f)
     if (whole || most >= 100)
         return 0;
     most = fmax(most, fmin(fabs(p->scale.high), 1));
-    int decimals = most <= 1 ? 1 - (int)floor(log10(most * 0.9999)) : 1;
+    int decimals = most >= 10 ? 1 : most >= 1 ? 2 : 1 - (int)floor(log10(most * 0.9999));
     return decimals > 5 ? 5 : decimals;
+}
+
+/* The number of a cell; "" where its colour says it better or nothing is to say. */
+static void cell_number(char text[SONDE_TICK_TEXT_MAX], float value, int decimals)
+{
+    double v = (double)value, step = pow(10, -decimals);
+    text[0] = '\0';
+    if (isfinite(v) && v != 0)
+        sonde_tick_text(text, fabs(v) < step / 2 ? 0 : v, step);
+}
+
+/* The most decimals, up to those wanted, at which every number fits its cell; -1 where none does.
+ */
+static int fit_decimals(struct sonde_canvas *c, const struct sonde_figure *f, const struct plan *p,
+                        const struct sonde_text_style *style)
+{
+    if (f->rows * f->columns > NUMBERS_MAX || p->cells.block_rows > 1 ||
+        p->cells.block_columns > 1 || p->cell_height < NUMBERS_SIZE + 3)
+        return -1;
+    int decimals = choose_decimals(p, f);
+    for (int64_t i = 0; i < f->rows * f->columns && decimals >= 0; i++) {
+        char text[SONDE_TICK_TEXT_MAX];
+        double width;
+        cell_number(text, f->value[i], decimals);
+        sonde_canvas_measure(c, text, style, &width, NULL);
+        if (width <= p->cell_width - 3)
+            continue;
+        /* a number before the point must stay readable: none at all rather than "0" for 0.4 */
+        decimals = decimals > 1 ? decimals - 1 : -1;
+        i = -1;
+    }
+    return decimals;
 }
 
 /* Small maps carry their numbers, where all of them fit. */
 static void draw_numbers(struct sonde_canvas *c, const struct sonde_figure *f, const struct plan *p,
                          double x, double y)
 {
-    if (f->rows * f->columns > NUMBERS_MAX || p->cells.block_rows > 1 || p->cells.block_columns > 1)
-        return;
     struct sonde_text_style style = { .size = NUMBERS_SIZE };
-    double step = pow(10, -choose_decimals(p, f));
-    for (int pass = 0; pass < 2; pass++) {
-        for (int64_t i = 0; i < f->rows * f->columns; i++) {
-            double v = (double)f->value[i];
-            if (!isfinite(v) || v == 0)
-                continue;
-            char text[SONDE_TICK_TEXT_MAX];
-            sonde_tick_text(text, fabs(v) < step / 2 ? 0 : v, step);
-            double width;
-            sonde_canvas_measure(c, text, &style, &width, NULL);
-            if (pass == 0 && (width > p->cell_width - 3 || p->cell_height < NUMBERS_SIZE + 3))
-                return;
-            if (pass == 0)
-                continue;
-            int64_t row = i / f->columns, column = i % f->columns;
-            row = f->y_from_top ? row : f->rows - 1 - row;
-            style.color = sonde_color_ink_on(sonde_scale_color(&p->scale, f->value[i]));
-            sonde_canvas_text(c, x + ((double)column + 0.5) * p->cell_width,
-                              y + ((double)row + 0.5) * p->cell_height, text, &style);
-        }
+    int decimals = fit_decimals(c, f, p, &style);
+    for (int64_t i = 0; i < f->rows * f->columns && decimals >= 0; i++) {
+        char text[SONDE_TICK_TEXT_MAX];
+        cell_number(text, f->value[i], decimals);
+        int64_t row = i / f->columns, column = i % f->columns;
+        row = f->y_from_top ? row : f->rows - 1 - row;
+        style.color = sonde_color_ink_on(sonde_scale_color(&p->scale, f->value[i]));
+        sonde_canvas_text(c, x + ((double)column + 0.5) * p->cell_width,
+                          y + ((double)row + 0.5) * p->cell_height, text, &style);
     }
 }
 
