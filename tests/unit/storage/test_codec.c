@@ -103,6 +103,20 @@ static void test_crc32(void **state)
     (void)state;
     assert_int_equal(sonde_codec_crc32("123456789", 9), 0xcbf43926);
     assert_int_equal(sonde_codec_crc32("", 0), 0);
+    /* Against the definition, a bit at a time, at every length around the steps of the fast way. */
+    uint8_t data[1100];
+    struct sonde_rng rng = sonde_rng_make(5, 5);
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)sonde_rng_u32(&rng);
+    for (int64_t n = 0; n < 1090; n++) {
+        uint32_t want = 0xffffffffu;
+        for (int64_t i = 0; i < n; i++) {
+            want ^= data[i + n % 9];
+            for (int bit = 0; bit < 8; bit++)
+                want = want >> 1 ^ (want & 1 ? 0xedb88320u : 0);
+        }
+        assert_int_equal(sonde_codec_crc32(data + n % 9, n), ~want);
+    }
 }
 
 static void test_layout(void **state)
