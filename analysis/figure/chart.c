@@ -13,7 +13,7 @@
 #define LEGEND_GAP 18
 #define LEGEND_LINE 19
 #define LEGEND_MARK 26
-#define LEGEND_TEXT_MAX 220.0
+#define LEGEND_TEXT_MAX 300.0
 #define LEGEND_LINES_MAX 24
 #define DRAWABLE_MAX 1e150
 #define MARKED_MAX 60 /* points of a line that all get a mark */

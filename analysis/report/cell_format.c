@@ -18,8 +18,8 @@ struct sonde_column_format sonde_column_format_of(const struct sonde_table *t, i
         const struct sonde_cell *cell = &t->cell[r * t->n_columns + column];
         if (cell->kind == SONDE_CELL_TEXT || cell->kind == SONDE_CELL_BOOL)
             format.numeric = false;
-        if (cell->kind == SONDE_CELL_INTEGER || cell->kind == SONDE_CELL_REAL)
-            any = true;
+        else
+            any = true; /* a column of nothing but nulls stands with the numbers */
         if (cell->kind != SONDE_CELL_REAL || !isfinite(cell->real))
             continue;
         double size = fabs(cell->real);
