@@ -1,6 +1,7 @@
 /* sonde check: whether a store is whole. */
 #include "storage/store.h"
 #include "tools/commands.h"
+#include "tools/probe_input.h"
 
 struct check_options {
     bool full;
@@ -30,6 +31,12 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         struct sonde_table *table = sonde_result_add_table(result, "problems", columns);
         status = sonde_store_check(cli->arg[0], given->full, &cli->progress, on_problem, table,
                                    &n_problems, &n_chunks, error);
+        /* Too damaged to be opened is damaged, too; a file of another kind is not. */
+        if (status == SONDE_STATUS_FORMAT && sonde_probe_input_is_store(cli->arg[0])) {
+            on_problem(table, error->text);
+            n_problems++;
+            status = SONDE_STATUS_OK;
+        }
         sonde_result_parameter_text(result, "store", cli->arg[0]);
         sonde_result_parameter_bool(result, "full", given->full);
         sonde_result_scalar_i64(result, "problems", n_problems);

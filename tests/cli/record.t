@@ -251,6 +251,13 @@ $ sonde record $SHARED/models/tinystories-656k --text 'Once upon a time there wa
 > checks
 >   FAILED  store is whole: 1 (no problems)
 ? 1
+$ for n in 100 70000 200000; do head -c $n s.db > cut.db; sonde check cut.db --json -q | python3 $CLI/js.py "s['problems'] > 0"; echo ${PIPESTATUS[0]}; done
+> True
+> 1
+> True
+> 1
+> True
+> 1
 $ printf 'not a store' > x; sonde check x
 ! sonde check: x: is not a Sonde store: no SQLite file
 ? 2
