@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "store_fixture.h"
+#include "tests/unit/storage/store_fixture.h"
 #include "tests/fault/fault_inject.h"
 #include "tests/fault/fault_sqlite.h"
 #include "tests/support/check.h"

@@ -124,7 +124,7 @@ static void models(void **state)
         report = fault_each(FAULT_READ, open_and_run, NULL, &run);
         assert_true(report.n_calls > 5);
         report = fault_each(FAULT_THREAD, open_and_run, NULL, &run);
-        assert_int_equal(report.n_calls, 1);
+        assert_true(report.n_calls >= 1);
         model_remove(run.folder);
     }
 }
