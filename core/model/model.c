@@ -217,26 +217,44 @@ static int32_t config_id(const struct sonde_json *root, const char *key)
     return id >= 0 && id <= INT32_MAX ? (int32_t)id : -1;
 }
 
-/* The folder, where it holds tokenizer.json or vocab.json with merges.txt; NULL = neither. */
-static char *find_folder_tokenizer(const char *folder)
+/* The folder, where it holds tokenizer.json or vocab.json with merges.txt; *out NULL = neither. */
+static enum sonde_status find_folder_tokenizer(const char *folder, char **out,
+                                               struct sonde_error *error)
 {
     static const char *const names[] = { "tokenizer.json", "vocab.json", "merges.txt" };
     bool exists[3] = { false, false, false };
     for (int i = 0; i < 3; i++) {
         char *path = sonde_path_join(folder, names[i]);
-        exists[i] = path && sonde_path_exists(path);
+        if (!path) {
+            return sonde_error_memory(error, "a path");
+        }
+        exists[i] = sonde_path_exists(path);
         free(path);
     }
-    return exists[0] || (exists[1] && exists[2]) ? sonde_strdup(folder) : NULL;
+    if (exists[0] || (exists[1] && exists[2])) {
+        *out = sonde_strdup(folder);
+        return *out ? SONDE_STATUS_OK : sonde_error_memory(error, "a path");
+    }
+    return SONDE_STATUS_OK;
 }
 
 static enum sonde_status open_tokenizer(struct sonde_model *model, const struct sonde_json *root,
                                         const struct sonde_model_options *options,
                                         struct sonde_error *error)
 {
-    char *path = options->tokenizer_path ? sonde_strdup(options->tokenizer_path)
-                 : model->bin            ? find_bin_tokenizer(model->path, model->spec.d_vocab)
-                                         : find_folder_tokenizer(model->path);
+    char *path = NULL;
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (options->tokenizer_path) {
+        path = sonde_strdup(options->tokenizer_path);
+        status = path ? status : sonde_error_memory(error, "a path");
+    } else if (model->bin) {
+        path = find_bin_tokenizer(model->path, model->spec.d_vocab);
+    } else {
+        status = find_folder_tokenizer(model->path, &path, error);
+    }
+    if (status != SONDE_STATUS_OK) {
+        return status;
+    }
     if (!path) {
         return options->allow_missing_tokenizer
                    ? SONDE_STATUS_OK
@@ -244,8 +262,7 @@ static enum sonde_status open_tokenizer(struct sonde_model *model, const struct 
                                      "%s: no tokenizer beside the weights (%s)", model->path,
                                      model->bin ? "tokenizer.bin or tok*.bin" : "tokenizer.json");
     }
-    enum sonde_status status =
-        sonde_tokenizer_open(&model->tokenizer, path, model->spec.d_vocab, error);
+    status = sonde_tokenizer_open(&model->tokenizer, path, model->spec.d_vocab, error);
     free(path);
     if (status == SONDE_STATUS_UNSUPPORTED && options->allow_missing_tokenizer && error) {
         sonde_notes_add(&model->notes, "no tokenizer: %s", error->text);
