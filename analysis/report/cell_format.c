@@ -14,13 +14,13 @@ struct sonde_column_format sonde_column_format_of(const struct sonde_table *t, i
     struct sonde_column_format format = { .numeric = true, .decimals = -1 };
     double largest = 0, smallest = INFINITY;
     bool whole = true, any = false;
-    for (int64_t r = 0; r < n_rows && r < t->n_rows; r++) {
+    for (int64_t r = 0; r < t->n_rows; r++) {
         const struct sonde_cell *cell = &t->cell[r * t->n_columns + column];
         if (cell->kind == SONDE_CELL_TEXT || cell->kind == SONDE_CELL_BOOL)
             format.numeric = false;
         else
             any = true; /* a column of nothing but nulls stands with the numbers */
-        if (cell->kind != SONDE_CELL_REAL || !isfinite(cell->real))
+        if (r >= n_rows || cell->kind != SONDE_CELL_REAL || !isfinite(cell->real))
             continue;
         double size = fabs(cell->real);
         whole = whole && size == floor(size);

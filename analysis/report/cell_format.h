@@ -14,8 +14,8 @@ struct sonde_column_format {
     int decimals; /* of reals; -1 = four significant places each, with exponents where needed */
 };
 
-/* From the first n_rows rows. Four significant places for the largest magnitude, at least two for
- * the smallest. */
+/* Decimals from the first n_rows rows, which are shown. Four significant places for the largest
+ * magnitude, at least two for the smallest. */
 struct sonde_column_format sonde_column_format_of(const struct sonde_table *t, int64_t column,
                                                   int64_t n_rows);
 
