@@ -149,6 +149,15 @@ static void check_round_trip(const char *path)
     }
 }
 
+/* Without the syncs of sonde_file_save, which are thousands here. */
+static void overwrite(const char *path, const char *data, size_t n)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, n, file), n);
+    assert_int_equal(fclose(file), 0);
+}
+
 static void check_damage(const char *path)
 {
     struct sonde_buf whole = { 0 };
@@ -157,7 +166,7 @@ static void check_damage(const char *path)
     for (size_t n = 0; n < whole.size; n++) {
         struct sonde_array array;
         void *data = NULL;
-        check_ok(sonde_file_save(path, whole.data, n, &error), &error);
+        overwrite(path, whole.data, n);
         assert_int_not_equal(sonde_array_file_load(path, "first", &array, &data, &error),
                              SONDE_STATUS_OK);
         assert_null(data);
@@ -166,7 +175,7 @@ static void check_damage(const char *path)
         struct sonde_array array;
         void *data = NULL;
         whole.data[bit / 8] = (char)(whole.data[bit / 8] ^ (1 << bit % 8));
-        check_ok(sonde_file_save(path, whole.data, whole.size, &error), &error);
+        overwrite(path, whole.data, whole.size);
         if (sonde_array_file_load(path, "first", &array, &data, &error) == SONDE_STATUS_OK)
             free(data);
         whole.data[bit / 8] = (char)(whole.data[bit / 8] ^ (1 << bit % 8));
