@@ -210,7 +210,8 @@ static enum sonde_status fill_block(const struct lens *l, struct wave *w, int64_
     };
     for (int64_t i = 0; i < n; i++) {
         int32_t next = row + i + 1 < end_row ? l->source->token_id[row + i + 1] : -1;
-        w->next[at + i] = next < spec->d_vocab ? next : -1;
+        /* An encoder sees the next token: it predicts none. */
+        w->next[at + i] = spec->causal && next < spec->d_vocab ? next : -1;
     }
     enum sonde_status status = SONDE_STATUS_OK;
     for (int64_t s = 0; s < l->n_sites && !status; s++)

@@ -7,6 +7,8 @@
 #define FNV_PRIME 0x100000001b3u
 #define WORD_TOKENS_MAX 64
 
+static const uint32_t special_flags = SONDE_TOKEN_BOS | SONDE_TOKEN_EOS | SONDE_TOKEN_SPECIAL;
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -57,7 +59,7 @@ static int64_t first_row(struct sonde_source *source, int64_t row, size_t *skip)
     *skip = 0;
     while (first > 0 && row - first < WORD_TOKENS_MAX && *skip == 0 &&
            source->token_sequence[first - 1] == sequence &&
-           !(source->token_flags[first - 1] & SONDE_TOKEN_SPECIAL)) {
+           !(source->token_flags[first - 1] & special_flags)) {
         const char *before = text_of(source, first - 1);
         size_t n = strlen(before), begin = run_begin(before, n);
         if (begin == n)

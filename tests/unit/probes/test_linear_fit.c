@@ -201,7 +201,9 @@ static void bits_do_not_depend_on_threads_or_memory(void **state)
                     b.real[i] = (double)b.rows.x[i * D] + 0.1 * (double)(i % 7);
                 bool ridge = methods[m] == SONDE_LINEAR_RIDGE;
                 struct sonde_fit_problem problem = problem_of(&b, ridge ? 0 : 5);
-                struct sonde_fit_options options = { .method = methods[m], .l2 = 1.0, .coarse = m == 1 };
+                struct sonde_fit_options options = { .method = methods[m],
+                                                     .l2 = 1.0,
+                                                     .coarse = m == 1 };
                 struct sonde_linear_model model = { 0 };
                 struct sonde_fit_report report;
                 check_ok(sonde_linear_fit(&problem, &options, NULL, &model, &report, &error),
