@@ -127,6 +127,8 @@ static const struct refusal cases[] = {
       "config.json: quantization_config = {\"bits\":4} is not supported for this model_type" },
     { "llama", "final_logit_softcapping", "30.0", NOT,
       "config.json: final_logit_softcapping = 30.0 is not supported for this model_type" },
+    { "llama", "rope_interleaved", "true", NOT,
+      "config.json: rope_interleaved = true is not supported for this model_type" },
     { "llama", "layer_types", "[\"sliding_attention\"]", NOT,
       "config.json: layer_types = [\"sliding_attention\"] is not supported for this model_type" },
     { "gpt2", "n_inner", "0", BAD,
