@@ -13,6 +13,7 @@ struct append_stream {
     int64_t n_full;  /* chunks that are in the file */
     int64_t n_fill;  /* values in chunk */
     int64_t n_saved; /* so many of them are in the table tail too */
+    bool stale;      /* the table tail still holds values of chunks that are in the file by now */
 };
 
 enum { INSERT_SEQUENCE, INSERT_TOKEN, INSERT_CHUNK, INSERT_TAIL, DELETE_TAIL, UPDATE_RUN, N_SQL };
@@ -25,7 +26,7 @@ static const char *const statement_sql[N_SQL] = {
     "INSERT INTO chunk(stream, ordinal, codec, n_values, crc32, stored_bytes, data)"
     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     "INSERT INTO tail(stream, first_value, n_values, crc32, data) VALUES(?1, ?2, ?3, ?4, ?5)",
-    "DELETE FROM tail WHERE stream = ?1",
+    "DELETE FROM tail WHERE stream = ?1 AND first_value < ?2",
     "UPDATE run SET n_sequences = ?2, n_tokens = ?3, state = ?4 WHERE id = ?1",
 };
 
@@ -263,17 +264,18 @@ enum sonde_status sonde_append_sequence(struct sonde_append *append,
     return status;
 }
 
+/* Deletes the parts of the tail that begin before a value. */
 static enum sonde_status delete_tail(struct sonde_append *append, struct append_stream *stream,
-                                     struct sonde_error *error)
+                                     int64_t before, struct sonde_error *error)
 {
-    if (stream->n_saved == 0)
-        return SONDE_STATUS_OK;
     sqlite3_bind_int64(append->sql[DELETE_TAIL], 1, stream->row.id);
-    stream->n_saved = 0;
+    sqlite3_bind_int64(append->sql[DELETE_TAIL], 2, before);
+    stream->stale = false;
     return sonde_db_run(append->store, append->sql[DELETE_TAIL], error);
 }
 
-/* The tail goes first, so that the chunk can take its pages. */
+/* What the tail holds of this chunk stays until the commit: pages that were freed before would be
+ * taken again for new chunks, and SQLite would have to save what is in them first. */
 static enum sonde_status write_chunk(struct sonde_append *append, struct append_stream *stream,
                                      struct sonde_error *error)
 {
@@ -281,10 +283,8 @@ static enum sonde_status write_chunk(struct sonde_append *append, struct append_
     const void *data = NULL;
     int64_t bytes = stream->n_fill * stream->element, stored = 0;
     uint32_t crc = sonde_codec_crc32(stream->chunk, bytes);
-    enum sonde_status status = delete_tail(append, stream, error);
-    if (status == SONDE_STATUS_OK)
-        status = sonde_coder_encode(append->coder, &codec, stream->chunk, bytes, stream->element,
-                                    &data, &stored, error);
+    enum sonde_status status = sonde_coder_encode(append->coder, &codec, stream->chunk, bytes,
+                                                  stream->element, &data, &stored, error);
     if (status != SONDE_STATUS_OK)
         return status;
     sqlite3_stmt *insert = append->sql[INSERT_CHUNK];
@@ -297,8 +297,10 @@ static enum sonde_status write_chunk(struct sonde_append *append, struct append_
     sqlite3_bind_blob64(insert, 7, data, (sqlite3_uint64)stored, SQLITE_STATIC);
     status = sonde_db_run(append->store, insert, error);
     sqlite3_clear_bindings(insert);
+    stream->stale |= stream->n_saved > 0;
     stream->n_full++;
     stream->n_fill = 0;
+    stream->n_saved = 0;
     return status;
 }
 
@@ -369,6 +371,11 @@ enum sonde_status sonde_append_flush(struct sonde_append *append, struct sonde_e
         sqlite3_clear_bindings(insert);
         stream->n_saved = stream->n_fill;
     }
+    for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++) {
+        struct append_stream *stream = &append->streams[i];
+        if (stream->stale)
+            status = delete_tail(append, stream, stream->n_full * stream->row.chunk_values, error);
+    }
     return status == SONDE_STATUS_OK ? update_run(append, "open", error) : status;
 }
 
@@ -377,7 +384,8 @@ enum sonde_status sonde_append_complete(struct sonde_append *append, struct sond
     enum sonde_status status = SONDE_STATUS_OK;
     /* All tails first: the last chunks then find room in the file's free pages. */
     for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++)
-        status = delete_tail(append, &append->streams[i], error);
+        if (append->streams[i].stale || append->streams[i].n_saved > 0)
+            status = delete_tail(append, &append->streams[i], INT64_MAX, error);
     for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++)
         if (append->streams[i].n_fill > 0)
             status = write_chunk(append, &append->streams[i], error);

@@ -40,11 +40,12 @@ SONDE_MUST_USE enum sonde_status sonde_append_flush(struct sonde_append *append,
 SONDE_MUST_USE enum sonde_status sonde_append_complete(struct sonde_append *append,
                                                        struct sonde_error *error);
 
-/* Inserts the row of a stream, position `ordinal` in the run of n_streams. */
-SONDE_MUST_USE enum sonde_status
-sonde_append_add_stream(struct sonde_store *store, int64_t run, int64_t ordinal,
-                        const struct sonde_stream *stream, int64_t n_streams,
-                        enum sonde_codec codec, const char *origin, struct sonde_error *error);
+/* Inserts the row of a stream, the one at `ordinal` of the run. */
+SONDE_MUST_USE enum sonde_status sonde_append_add_stream(struct sonde_store *store, int64_t run,
+                                                         int64_t ordinal,
+                                                         const struct sonde_stream *stream,
+                                                         enum sonde_codec codec, const char *origin,
+                                                         struct sonde_error *error);
 
 /* A stream as the file has it, validated. */
 struct sonde_stream_row {

@@ -245,7 +245,7 @@ static enum sonde_status import_into_run(struct import_job *job, int64_t run,
     if (status == SONDE_STATUS_OK)
         status = place_rows(job, error);
     if (status == SONDE_STATUS_OK)
-        status = sonde_append_add_stream(job->store, run, n, &job->stream, 1, import->codec,
+        status = sonde_append_add_stream(job->store, run, n, &job->stream, import->codec,
                                          import->origin, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_append_create(&append, job->store, run, n, error);

@@ -20,17 +20,15 @@
 #define CHUNK_HEADER 48 /* record header and the columns before data, at most */
 #define DIM_MAX ((int64_t)1 << 31)
 
-/* Every stream keeps one chunk open while a run is written. 1 MiB each is a good size to read; runs
- * of very many streams get 264 KiB so that they do not take all the memory. */
-#define CHUNK_PAGES_FEW 16
-#define CHUNK_PAGES_MANY 4
-#define MANY_STREAMS 96
+/* 264 KiB. Every stream keeps one chunk open while a run is written, and the part of it that is
+ * there at a commit is written twice; small chunks make that little. Reading larger ones is not
+ * faster. */
+#define CHUNK_PAGES 4
 
-int64_t sonde_layout_chunk_values(const struct sonde_stream *stream, int64_t n_streams)
+int64_t sonde_layout_chunk_values(const struct sonde_stream *stream)
 {
-    int64_t pages = n_streams > MANY_STREAMS ? CHUNK_PAGES_MANY : CHUNK_PAGES_FEW;
     int64_t element = (int64_t)sonde_dtype_size(stream->dtype);
-    int64_t values = (LOCAL_MIN + pages * OVERFLOW - CHUNK_HEADER) / element;
+    int64_t values = (LOCAL_MIN + CHUNK_PAGES * OVERFLOW - CHUNK_HEADER) / element;
     /* Whole rows where that costs little; the values of maps and of very long rows just flow. */
     if (stream->space != SONDE_ROWS_MAP && stream->width > 0 && stream->width * 8 <= values)
         values -= values % stream->width;
@@ -159,14 +157,14 @@ static int64_t chunk_pages(const struct sonde_stream *streams, const int64_t *n_
     int64_t most = 0;
     *n_chunks = 0;
     for (int64_t i = 0; i < n_streams; i++) {
-        int64_t n = ceil_div(n_values[i], sonde_layout_chunk_values(&streams[i], n_streams));
+        int64_t n = ceil_div(n_values[i], sonde_layout_chunk_values(&streams[i]));
         most = n > most ? n : most;
         *n_chunks += n;
     }
     /* Streams fill their chunks in turn; which of them is first hardly matters. */
     for (int64_t k = 0; k < most; k++)
         for (int64_t i = 0; i < n_streams; i++) {
-            int64_t chunk = sonde_layout_chunk_values(&streams[i], n_streams);
+            int64_t chunk = sonde_layout_chunk_values(&streams[i]);
             int64_t left = n_values[i] - k * chunk;
             if (left <= 0)
                 continue;

@@ -6,8 +6,8 @@
 
 #include "storage/store.h"
 
-/* A function of the stream and of how many streams the run has, and of nothing else. */
-int64_t sonde_layout_chunk_values(const struct sonde_stream *stream, int64_t n_streams);
+/* A function of the stream's shape and type and of nothing else. */
+int64_t sonde_layout_chunk_values(const struct sonde_stream *stream);
 
 /* Values that a stream holds for one sequence of T tokens; false where it does not fit. */
 bool sonde_layout_sequence_values(const struct sonde_stream *stream, int64_t T, int64_t *out);

@@ -238,8 +238,7 @@ enum sonde_status sonde_run_prepare(struct sonde_store *store,
         if (status == SONDE_STATUS_OK)
             status = insert_run(store, model_id, info, id, error);
         for (int64_t i = 0; i < n_streams && status == SONDE_STATUS_OK; i++)
-            status = sonde_append_add_stream(store, *id, i, &streams[i], n_streams, info->codec, "",
-                                             error);
+            status = sonde_append_add_stream(store, *id, i, &streams[i], info->codec, "", error);
     }
     sqlite3_finalize(row);
     return status;

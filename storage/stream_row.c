@@ -9,9 +9,8 @@
 #define STREAMS_MAX 65536
 
 enum sonde_status sonde_append_add_stream(struct sonde_store *store, int64_t run, int64_t ordinal,
-                                          const struct sonde_stream *stream, int64_t n_streams,
-                                          enum sonde_codec codec, const char *origin,
-                                          struct sonde_error *error)
+                                          const struct sonde_stream *stream, enum sonde_codec codec,
+                                          const char *origin, struct sonde_error *error)
 {
     static const char sql[] =
         "INSERT INTO stream(run, ordinal, name, layer, space, dtype, rank, dim0, dim1, width,"
@@ -31,7 +30,7 @@ enum sonde_status sonde_append_add_stream(struct sonde_store *store, int64_t run
     sqlite3_bind_int64(statement, 9, stream->rank > 1 ? stream->dim[1] : 1);
     sqlite3_bind_int64(statement, 10, stream->width);
     sonde_db_bind_text(statement, 11, sonde_codec_name(codec));
-    sqlite3_bind_int64(statement, 12, sonde_layout_chunk_values(stream, n_streams));
+    sqlite3_bind_int64(statement, 12, sonde_layout_chunk_values(stream));
     sonde_db_bind_text(statement, 13, origin ? origin : "");
     status = sonde_db_run(store, statement, error);
     sqlite3_finalize(statement);

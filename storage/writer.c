@@ -16,7 +16,7 @@
 #include "storage/run.h"
 
 #define QUEUE_BYTES_DEFAULT ((int64_t)64 << 20)
-#define SPARE_ITEMS_MAX 4
+#define ITEM_ROUND_BYTES ((int64_t)1 << 16) /* so that items fit others of about their size */
 
 enum item_kind { ITEM_SEQUENCE, ITEM_COMMIT, ITEM_FINISH, ITEM_END };
 
@@ -40,7 +40,8 @@ struct writer {
     pthread_mutex_t mutex; /* guards everything below */
     pthread_cond_t changed;
     struct item *first, *last, *spare;
-    int64_t queued_bytes, n_spare, n_commits; /* commits that are still to be done */
+    int64_t queued_bytes, spare_bytes;
+    int64_t n_commits; /* that are still to be done */
     enum sonde_status status;
     struct sonde_error error;
 };
@@ -109,11 +110,14 @@ static void drop_item(struct writer *writer, struct item *item, enum sonde_statu
         writer->status = status;
         writer->error = *error;
     }
-    keep = item->kind == ITEM_SEQUENCE && writer->n_spare < SPARE_ITEMS_MAX;
+    /* Items are kept for the next sequences within the queue's limit: memory fresh from the system
+     * costs a page fault every 4 KiB. */
+    keep = item->kind == ITEM_SEQUENCE &&
+           writer->queued_bytes + writer->spare_bytes + item->capacity <= writer->queue_limit;
     if (keep) {
         item->next = writer->spare;
         writer->spare = item;
-        writer->n_spare++;
+        writer->spare_bytes += item->capacity;
     }
     pthread_cond_broadcast(&writer->changed);
     pthread_mutex_unlock(&writer->mutex);
@@ -253,7 +257,7 @@ static struct item *make_item(struct writer *writer, int64_t bytes)
     struct item *item = writer->spare;
     if (item) {
         writer->spare = item->next;
-        writer->n_spare--;
+        writer->spare_bytes -= item->capacity;
     }
     pthread_mutex_unlock(&writer->mutex);
     if (item && item->capacity < bytes) {
@@ -261,10 +265,11 @@ static struct item *make_item(struct writer *writer, int64_t bytes)
         item = NULL;
     }
     if (!item) {
-        item = malloc((size_t)bytes);
+        int64_t capacity = bytes + ITEM_ROUND_BYTES - bytes % ITEM_ROUND_BYTES;
+        item = malloc((size_t)capacity);
         if (!item)
             return NULL;
-        item->capacity = bytes;
+        item->capacity = capacity;
     }
     item->bytes = bytes;
     return item;

@@ -124,18 +124,17 @@ static void test_layout(void **state)
     (void)state;
     struct sonde_stream s = { .space = SONDE_ROWS_TOKEN, .rank = 1 };
     strcpy(s.name, "x");
-    for (int64_t width = 1; width < 3000000; width = width * 3 + 1)
-        for (int many = 0; many < 2; many++) {
-            s.width = s.dim[0] = width;
-            for (enum sonde_dtype d = SONDE_DTYPE_F32; d <= SONDE_DTYPE_BF16; d++) {
-                s.dtype = d;
-                int64_t values = sonde_layout_chunk_values(&s, many ? 1000 : 8);
-                int64_t bytes = values * (int64_t)sonde_dtype_size(d);
-                assert_true(bytes >= 220 << 10 && bytes <= 4 << 20);
-                if (width <= 1000)
-                    assert_int_equal(values % width, 0);
-            }
+    for (int64_t width = 1; width < 3000000; width = width * 3 + 1) {
+        s.width = s.dim[0] = width;
+        for (enum sonde_dtype d = SONDE_DTYPE_F32; d <= SONDE_DTYPE_BF16; d++) {
+            s.dtype = d;
+            int64_t values = sonde_layout_chunk_values(&s);
+            int64_t bytes = values * (int64_t)sonde_dtype_size(d);
+            assert_true(bytes >= 230 << 10 && bytes <= 4 << 20);
+            if (width <= 1000)
+                assert_int_equal(values % width, 0);
         }
+    }
     int64_t n = 0;
     s.width = 12;
     s.space = SONDE_ROWS_MAP;
