@@ -141,7 +141,7 @@ static enum sonde_status solve_penalised(const struct sonde_moments *m, double s
                                          struct sonde_error *error)
 {
     int64_t width = m->width;
-    double *a = malloc((size_t)(width * width) * sizeof(double));
+    double *a = calloc((size_t)(width * width), sizeof(double));
     double *b = malloc((size_t)(width * n_rows) * sizeof(double));
     enum sonde_status status = SONDE_STATUS_OK;
     if (!a || !b)

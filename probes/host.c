@@ -192,12 +192,13 @@ static int32_t host_labels(void *ctx, const char *set, struct sonde_probe_labels
         sonde_error_set(&why, SONDE_STATUS_ARGUMENT, "no label set without a store and a name");
     else
         why.status = source->labels(source, set, &labels, &why);
-    if (!why.status && (labels->space != SONDE_ROWS_TOKEN ||
-                        (labels->kind != SONDE_LABEL_CLASS && labels->kind != SONDE_LABEL_REAL)))
+    if (!why.status && labels &&
+        (labels->space != SONDE_ROWS_TOKEN ||
+         (labels->kind != SONDE_LABEL_CLASS && labels->kind != SONDE_LABEL_REAL)))
         sonde_error_set(&why, SONDE_STATUS_UNSUPPORTED,
                         "label set %s: %s labels of a %s, expected class or real of a token", set,
                         sonde_label_kind_name(labels->kind), sonde_row_space_name(labels->space));
-    if (!why.status)
+    if (!why.status && labels)
         *out = (struct sonde_probe_labels){
             .kind = labels->kind == SONDE_LABEL_REAL,
             .n_rows = labels->n_rows,

@@ -374,8 +374,8 @@ static enum sonde_status draw_summary(struct kv *kv, struct sonde_error *error)
         for (int i = 0; i < 3; i++) {
             for (int layer = 0; layer < n_layers; layer++)
                 x[layer] = layer;
-            sonde_figure_add_series(f, names[i], n_layers, x, kv->agreement + i * n_layers, NULL,
-                                    NULL);
+            sonde_figure_add_series(f, names[i], n_layers, x, kv->agreement + (int64_t)i * n_layers,
+                                    NULL, NULL);
         }
     }
     free(x);

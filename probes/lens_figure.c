@@ -9,7 +9,7 @@ enum sonde_status sonde_lens_figure_begin(struct sonde_lens_figure *f, int64_t n
                                           int64_t first_row, int64_t end_row,
                                           struct sonde_error *error)
 {
-    const int64_t most = SONDE_LENS_FIGURE_COLUMNS * SONDE_LENS_FIGURES_MAX;
+    const int64_t most = (int64_t)SONDE_LENS_FIGURE_COLUMNS * SONDE_LENS_FIGURES_MAX;
     int64_t n = end_row - first_row < most ? end_row - first_row : most;
     float *probability = calloc((size_t)(n_sites * n) + 1, sizeof(float));
     char **text = calloc((size_t)(n_sites * n) + 1, sizeof(char *));

@@ -475,6 +475,19 @@ static enum sonde_status read_all(struct lens *l, struct sonde_error *error)
     return put_sites(l, error);
 }
 
+static enum sonde_status draw(const struct lens *l, struct sonde_error *error)
+{
+    const char **name = calloc((size_t)l->n_sites, sizeof(*name));
+    if (!name)
+        return sonde_error_memory(error, "the lens table");
+    for (int64_t s = 0; s < l->n_sites; s++)
+        name[s] = l->source->streams[l->site[s].stream].name;
+    enum sonde_status status =
+        sonde_lens_figure_draw(&l->figure, l->source, name, l->run->result, error);
+    free(name);
+    return status;
+}
+
 static enum sonde_status lens_body(const struct sonde_builtin *run, struct sonde_error *error)
 {
     struct lens l = { .run = run, .source = run->args->source, .model = run->args->model };
@@ -487,13 +500,8 @@ static enum sonde_status lens_body(const struct sonde_builtin *run, struct sonde
         status = read_all(&l, error);
     if (!status)
         status = check_final(&l, error);
-    if (!status) {
-        const char *names[SONDE_LAYERS_MAX * 4];
-        int64_t n = 0;
-        for (; n < l.n_sites && n < SONDE_LAYERS_MAX * 4; n++)
-            names[n] = l.source->streams[l.site[n].stream].name;
-        status = sonde_lens_figure_draw(&l.figure, l.source, names, run->result, error);
-    }
+    if (!status)
+        status = draw(&l, error);
     for (int64_t s = 0; s < l.n_sites; s++)
         free(l.site[s].rank);
     free(l.site);

@@ -266,7 +266,7 @@ static enum sonde_status check_saved(const struct sonde_supervised *s, struct so
         const char *name = s->run->args->source->streams[s->stream[i]].name;
         status = sonde_loaded_probe_model(loaded, name, model->width, &back, error);
         for (int64_t w = 0; w < model->rows * (model->width + 1) && !status; w++)
-            n_different += memcmp(&back.weight[w], &model->weight[w], sizeof(double)) != 0;
+            n_different += back.weight[w] != model->weight[w];
         sonde_linear_model_finish(&back);
     }
     sonde_loaded_probe_close(&loaded);

@@ -44,12 +44,8 @@ static struct sonde_source *open_source(void)
     return source;
 }
 
-static int32_t ask_everything(const struct sonde_probe_host *h, struct sonde_probe_error *error)
+static void ask_options(const struct sonde_probe_host *h)
 {
-    struct sonde_probe_stream stream;
-    struct sonde_probe_sequence sequence;
-    struct sonde_probe_labels labels;
-    float x[64];
     assert_int_equal(h->abi, SONDE_PROBE_ABI);
     assert_int_equal(h->struct_size, sizeof(*h));
     assert_null(h->internals); /* for built-ins alone */
@@ -59,7 +55,15 @@ static int32_t ask_everything(const struct sonde_probe_host *h, struct sonde_pro
     assert_int_equal(h->option_integer(h->ctx, "level", -1), 7);
     assert_int_equal(h->option_integer(h->ctx, "path", -1), -1);
     check_close(h->option_real(h->ctx, "share", 0), 0.25, 0);
+}
 
+static int32_t ask_everything(const struct sonde_probe_host *h, struct sonde_probe_error *error)
+{
+    struct sonde_probe_stream stream;
+    struct sonde_probe_sequence sequence;
+    struct sonde_probe_labels labels;
+    float x[64];
+    ask_options(h);
     assert_int_equal(h->n_streams(h->ctx), 2);
     assert_int_equal(h->stream(h->ctx, 0, &stream), SONDE_PROBE_OK);
     assert_string_equal(stream.name, "blocks.0.hook_resid_post");
