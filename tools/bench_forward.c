@@ -39,9 +39,9 @@ static float *random_floats(int64_t n)
 static enum sonde_status measure_limit(struct sonde_bench *bench, struct sonde_error *error)
 {
     int64_t threads = sonde_pool_threads(bench->pool);
-    struct gemm_work w = { .a = random_floats(ROWS * INNER),
-                           .b = random_floats(INNER * COLUMNS),
-                           .c = calloc((size_t)threads, ROWS * COLUMNS * sizeof(float)),
+    struct gemm_work w = { .a = random_floats((int64_t)ROWS * INNER),
+                           .b = random_floats((int64_t)INNER * COLUMNS),
+                           .c = calloc((size_t)threads, (size_t)ROWS * COLUMNS * sizeof(float)),
                            .n_products = 1 };
     enum sonde_status status = SONDE_STATUS_OK;
     if (w.a && w.b && w.c) {

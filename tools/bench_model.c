@@ -29,7 +29,7 @@ static void list_tensors(struct tensor out[N_TENSORS])
 {
     static const struct {
         const char *name;
-        int64_t rows, columns; /* rows 0: a vector */
+        int rows, columns; /* rows 0: a vector */
     } layer[PER_LAYER] = {
         { "ln_1.weight", 0, WIDTH },
         { "ln_1.bias", 0, WIDTH },

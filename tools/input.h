@@ -41,7 +41,7 @@ extern const char *const sonde_input_bos_names[]; /* in the order of enum sonde_
           SONDE_CLI_TEXT,                                                                          \
           offsetof(type, member.file),                                                             \
           "FILE",                                                                                  \
-          "one sequence a line",                                              \
+          "one sequence a line",                                                                   \
           NULL,                                                                                    \
           0,                                                                                       \
           0 },                                                                                     \
