@@ -451,6 +451,32 @@ static void test_plan(void **state)
     }
 }
 
+/* The same where the values of a long sequence, and not the ops' own scratch, are what counts. */
+static void test_plan_long(void **state)
+{
+    enum { LONG = 3000 };
+    const struct model_recipe recipe = {
+        .family = "llama", .D = 64, .H = 4, .F = 10, .L = 1, .V = 50, .n_ctx = LONG
+    };
+    const struct sonde_site_set none = { 0 };
+    static int32_t ids[LONG];
+    struct sonde_error error = { 0 };
+    struct sonde_session *session = NULL;
+    char *folder = model_make(&recipe);
+    struct sonde_model *model = capture_open(folder);
+    (void)state;
+    fill_ids(ids, LONG);
+    int64_t plan = sonde_session_plan_bytes(model, LONG, &none);
+    check_ok(sonde_session_create(&session, model, NULL, &error), &error);
+    const struct sonde_forward_args args = { .ids = ids, .n_tokens = LONG, .no_logits = true };
+    check_ok(sonde_forward(session, &args, &error), &error);
+    assert_true(sonde_session_peak_bytes(session) <= plan);
+    assert_true(plan <= 2 * sonde_session_peak_bytes(session));
+    sonde_session_destroy(&session);
+    sonde_model_close(&model);
+    model_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -464,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_readout),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_plan_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,12 @@ static void test_warnings(void **state)
     assert_true(warns(model, "1 tensor was not used: odd.0"));
     assert_true(warns(model, "key strange?[31m is not known and was not used"));
     assert_int_equal(sonde_model_n_warnings(model), 4);
+    const struct sonde_layer_weights *w = &sonde_model_weights(model)->layer[1];
+    const struct sonde_weight *const some[] = { &w->ln1_gain, &w->w_q, &w->w_o, &w->w_down };
+    for (size_t i = 0; i < sizeof some / sizeof *some;
+         i++) { /* copied, where it lay at odd bytes */
+        assert_int_equal((uintptr_t)some[i]->data % sizeof(float), 0);
+    }
     /* A tokenizer of an unknown kind is a warning only where none is needed. */
     struct sonde_error refused = { 0 };
     struct sonde_model *other = NULL;
