@@ -103,7 +103,7 @@ static void template_is_loaded_and_run(void **state)
         check_close(toy_real(t, i, "mean_norm"), (5.0 * (i + i + 1 + i + 2)) / 6, 1e-12);
         check_close(toy_real(t, i, "max_norm"), 5.0 * (2 + i), 1e-12);
         check_close(toy_real(t, i, "max_row"), 4, 0);
-        assert_string_equal(toy_text(t, i, "token"), "t5");
+        assert_string_equal(toy_text(t, i, "token"), " t5");
     }
     check_close(toy_scalar(r, "streams"), 2, 0);
     assert_int_equal(r->n_figures, 1);

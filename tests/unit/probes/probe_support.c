@@ -38,7 +38,7 @@ static void put_sequence(struct sonde_sink *sink, const struct toy_run *run, int
     assert_non_null(text);
     for (int64_t t = 0; t < T; t++) {
         int32_t id = run->id(run->ctx, s, t);
-        snprintf(text[t], sizeof(*text), "t%d", (int)id);
+        snprintf(text[t], sizeof(*text), " t%d", (int)id);
         token[t] = (struct sonde_token){ .id = id,
                                          .position = (int32_t)t,
                                          .begin = -1,
@@ -313,7 +313,7 @@ static enum sonde_status next_ids(void *self, const struct sonde_sequence **out,
     if (r->at == r->n)
         return SONDE_STATUS_OK;
     for (int64_t t = 0; t < r->n_ids[r->at]; t++) {
-        snprintf(r->text[t], sizeof(r->text[t]), "t%d", (int)r->ids[r->at][t]);
+        snprintf(r->text[t], sizeof(r->text[t]), " t%d", (int)r->ids[r->at][t]);
         r->token[t] = (struct sonde_token){ .id = r->ids[r->at][t],
                                             .position = (int32_t)t,
                                             .begin = -1,

@@ -9,7 +9,7 @@
 #include "tests/support/check.h"
 
 /* A run of n_sequences sequences; sequence s has length(s) tokens. Ids come from id (0 is flagged
- * as BOS), values from fill: out[T, width], or for maps [heads, T, T]. A token's text is "t<id>".
+ * as BOS), values from fill: out[T, width], or for maps [heads, T, T]. A token's text is " t<id>".
  */
 struct toy_run {
     struct sonde_stream stream[8];

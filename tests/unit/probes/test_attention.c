@@ -115,7 +115,7 @@ static void one_head_is_drawn_with_its_tokens(void **state)
     assert_int_equal(f->rows, T - 1);
     assert_true(f->y_from_top);
     assert_int_equal(f->x.n_ticks, T - 1);
-    assert_string_equal(f->x.tick[0], "t2");
+    assert_string_equal(f->x.tick[0], "\u00b7t2");
     for (int i = 1; i < T - 1; i++)
         check_close(f->value[i * (T - 1) + i - 1], 1, 0);
     sonde_result_destroy(&r);

@@ -99,7 +99,7 @@ static int32_t ask_everything(const struct sonde_probe_host *h, struct sonde_pro
     assert_int_equal(h->n_tokens(h->ctx), 5);
     assert_int_equal(h->token_id(h->ctx, 4), 4);
     assert_int_equal(h->token_id(h->ctx, 5), -1);
-    assert_string_equal(h->token_text(h->ctx, 3), "t3");
+    assert_string_equal(h->token_text(h->ctx, 3), " t3");
     assert_null(h->token_text(h->ctx, -1));
 
     assert_int_equal(h->labels(h->ctx, "answer", &labels, error), SONDE_PROBE_OK);

@@ -133,6 +133,41 @@ static void separable_classes_are_found(void **state)
     source->destroy(&source);
 }
 
+static void fill_ids(void *ctx, int64_t stream, int64_t s, int64_t n, float *out)
+{
+    (void)ctx, (void)stream;
+    for (int64_t t = 0; t < n; t++)
+        out[t * (TYPES + 1) + id(ctx, s, t)] = 1.0f; /* zeroed before */
+}
+
+/* Features that hold the token and nothing else: the control task is learnt, a task that has
+ * nothing to do with the token is not, so selectivity is far below zero. */
+static void control_task_is_learnt_from_types(void **state)
+{
+    (void)state;
+    struct task task = { .n_classes = 4, .seed = 9 };
+    struct toy_run run = { .stream = { toy_stream("hook_embed", -1, TYPES + 1) },
+                           .n_streams = 1,
+                           .n_sequences = SEQUENCES,
+                           .length = length,
+                           .id = id,
+                           .fill = fill_ids };
+    struct sonde_source *source = toy_source(&run);
+    int32_t class_of[ROWS];
+    for (int64_t r = 0; r < ROWS; r++)
+        class_of[r] = class_at(&task, r / T, r % T);
+    toy_labels(source, "kind", SONDE_ROWS_TOKEN, class_of, names, 4);
+    const char *option[] = {
+        "labels", "kind", "control", "1", "l2", "0.1", "bootstrap", "0", NULL
+    };
+    struct sonde_result *r = run_on(source, "linear", option);
+    const struct sonde_table *t = toy_table(r, "layers");
+    check_close(toy_real(t, 0, "control"), 1.0, 0);
+    assert_true(toy_real(t, 0, "selectivity") < -0.5);
+    sonde_result_destroy(&r);
+    source->destroy(&source);
+}
+
 /* Labels that have nothing to do with the features: the number of hits on n test rows is binomial,
  * so 5 standard deviations about chance hold all but one in a million. */
 static void shuffled_labels_give_chance(void **state)
@@ -331,6 +366,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(separable_classes_are_found),
+        cmocka_unit_test(control_task_is_learnt_from_types),
         cmocka_unit_test(shuffled_labels_give_chance),
         cmocka_unit_test(real_labels_are_fitted),
         cmocka_unit_test(two_classes_have_an_auroc),
