@@ -7,7 +7,8 @@
 #include "probes/registry.h"
 #include "tools/bench.h"
 
-enum { WIDTH = 256, CLASSES = 12, SEQUENCES = 200, TOKENS = 100 };
+enum { CLASSES = 12 };
+static const int64_t WIDTH = 256, SEQUENCES = 200, TOKENS = 100;
 
 struct probe_work {
     struct sonde_sink *sink;
@@ -36,7 +37,7 @@ static enum sonde_status put_sequences(struct probe_work *w, struct sonde_error 
                     w->centre[class * WIDTH + c] + (float)sonde_rng_normal(&rng);
         }
         struct sonde_sequence sequence = { .source = s, .n_tokens = TOKENS, .tokens = w->token };
-        struct sonde_record record = { w->value, (int64_t)TOKENS * WIDTH };
+        struct sonde_record record = { w->value, TOKENS * WIDTH };
         enum sonde_status status = w->sink->put(w->sink, &sequence, &record, error);
         if (status)
             return status;
@@ -55,10 +56,10 @@ static enum sonde_status make_source(struct probe_work *w, struct sonde_error *e
                                    .dim = { WIDTH, 1 },
                                    .width = WIDTH };
     sonde_site_format((struct sonde_site){ SONDE_SITE_RESID_POST, 0 }, stream.name);
-    w->centre = malloc(CLASSES * WIDTH * sizeof(*w->centre));
-    w->value = malloc(TOKENS * WIDTH * sizeof(*w->value));
-    w->class_of = malloc(SEQUENCES * TOKENS * sizeof(*w->class_of));
-    w->token = malloc(TOKENS * sizeof(*w->token));
+    w->centre = malloc((size_t)(CLASSES * WIDTH) * sizeof(*w->centre));
+    w->value = malloc((size_t)(TOKENS * WIDTH) * sizeof(*w->value));
+    w->class_of = malloc((size_t)(SEQUENCES * TOKENS) * sizeof(*w->class_of));
+    w->token = malloc((size_t)TOKENS * sizeof(*w->token));
     if (!w->centre || !w->value || !w->class_of || !w->token)
         return sonde_error_memory(error, "the samples");
     enum sonde_status status = sonde_memory_create(&w->sink, &w->source, &stream, 1, error);
@@ -115,7 +116,7 @@ enum sonde_status sonde_bench_probe(struct sonde_bench *bench, struct sonde_erro
         double seconds = sonde_cli_seconds() - begin;
         if (!status) {
             double rows = column(result, "n_train"), iterations = column(result, "iterations");
-            double flops = 4.0 * rows * WIDTH * CLASSES * iterations / seconds;
+            double flops = 4.0 * rows * (double)WIDTH * CLASSES * iterations / seconds;
             sonde_bench_add(bench, "probe", "fit, 20,000 x 256, 12 classes", seconds, "s",
                             (double)NAN);
             sonde_bench_add(bench, "probe", "matrix products, of the limit", flops / 1e9, "GFLOP/s",
