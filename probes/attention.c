@@ -289,6 +289,22 @@ static void set_map_caption(const struct attention *a, struct sonde_figure *f, i
     sonde_figure_set_caption(f, text);
 }
 
+/* Without token labels the axes count cells: their titles say how much a cell is. */
+static void set_map_axes(struct attention *a, struct sonde_figure *f, int64_t cells)
+{
+    int64_t T = a->source->sequences[a->drawn].n_tokens;
+    struct sonde_buf query = { 0 };
+    sonde_buf_clear(&a->text);
+    sonde_buf_puts(&a->text, "attended token (key)");
+    sonde_buf_puts(&query, "attending token (query)");
+    if (cells < T) {
+        sonde_buf_printf(&a->text, ", %.3g a cell", (double)T / (double)cells);
+        sonde_buf_printf(&query, ", %.3g a cell", (double)T / (double)cells);
+    }
+    sonde_figure_set_axes(f, a->text.data, query.data);
+    sonde_buf_finish(&query);
+}
+
 static enum sonde_status draw_head(struct attention *a, const struct attention_layer *layer,
                                    int64_t head, struct sonde_error *error)
 {
@@ -301,7 +317,7 @@ static enum sonde_status draw_head(struct attention *a, const struct attention_l
     enum sonde_status status = SONDE_STATUS_OK;
     if (f) {
         f->y_from_top = true;
-        sonde_figure_set_axes(f, "attended token (key)", "attending token (query)");
+        set_map_axes(a, f, map->cells);
         sonde_figure_set_matrix(f, map->cells, map->cells, map->value);
         sonde_figure_set_scale(f, SONDE_COLORMAP_SEQUENTIAL, "attention weight", true, 0, 1);
         set_map_caption(a, f, map->cells);
