@@ -74,6 +74,25 @@ $ sonde label s.db --set x --conllu $SHARED/data/ud/Lily_Providence_eud_gold.con
 ! sonde label: $SHARED/data/ud/Lily_Providence_eud_gold.conllu: sentence 10 (17235918) is "One two.", but sequence 9 of run 'run-1' was recorded from (17163946) "Up and down."
 ? 2
 
+== a sentence cut into windows keeps every word's label
+need models/tinystories-656k
+$ python3 -c "
+\ words = ['Lily', 'ran'] * 350
+\ print('# sent_id = long\n# text = ' + ' '.join(words))
+\ for i, w in enumerate(words, 1): print(f'{i}\t{w}\t_\t{[\"VERB\", \"NOUN\"][i % 2]}\t_\t_\t{max(i - 1, 0)}\tdep\t_\t_')
+\ print()" > x.conllu; sonde record $SHARED/models/tinystories-656k --conllu x.conllu -o s.db --sites hook_embed --json -q | python3 $CLI/js.py "s['sequences'] > 1"
+> True
+$ sonde label s.db --set upos --conllu x.conllu --column upos --json -q | python3 $CLI/js.py "s['labelled'], [(x['value'], x['n']) for x in tab('values')]"
+> (700, [('NOUN', 350), ('VERB', 350)])
+$ sonde export s.db --rows -o rows.csv -q > /dev/null; sonde export s.db --labels upos -o upos.csv -q > /dev/null; python3 -c "
+\ import csv
+\ token = {(r['sequence'], r['position']): r['token'].strip() for r in csv.DictReader(open('rows.csv'))}
+\ labels = list(csv.DictReader(open('upos.csv')))
+\ print(sorted({(token[r['sequence'], r['position']], r['value']) for r in labels}), len({r['sequence'] for r in labels}) > 1)"
+> [('Lily', 'NOUN'), ('ran', 'VERB')] True
+$ sonde label s.db --set head --builtin head --json -q | python3 $CLI/js.py "690 < s['labelled'] < 699, r['warnings']"
+> (True, ['1 tokens have their head in another window or on a shared token, and are masked'])
+
 == labels from a TSV, and back
 need models/tinystories-656k
 $ sonde record $SHARED/models/tinystories-656k --text 'Once upon a time' --text 'The end' -o s.db --sites hook_embed -q > /dev/null
