@@ -113,11 +113,12 @@ static enum sonde_status keep_result(const struct sonde_probe_input *input,
                                      const struct sonde_result *result, struct sonde_error *error)
 {
     struct sonde_buf archive = { 0 };
+    const char *run = input->source ? input->source->run_name : NULL;
     enum sonde_status status = sonde_result_archive(result, &archive, error);
     if (status == SONDE_STATUS_OK)
-        status = sonde_store_add_result(input->store, input->source->run_name, result->command,
-                                        input->cli->command_line, archive.data,
-                                        (int64_t)archive.size, error);
+        status =
+            sonde_store_add_result(input->store, run, result->command, input->cli->command_line,
+                                   archive.data, (int64_t)archive.size, error);
     sonde_buf_finish(&archive);
     return status;
 }
