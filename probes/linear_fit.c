@@ -100,20 +100,6 @@ enum sonde_status sonde_linear_fit(const struct sonde_fit_problem *problem,
     return status;
 }
 
-static double log_loss(const double *score, int64_t rows, int32_t target)
-{
-    if (rows == 1) {
-        double s = target ? score[0] : -score[0];
-        return log1p(exp(-fabs(s))) + fmax(-s, 0.0);
-    }
-    double top = score[0], sum = 0.0;
-    for (int64_t r = 1; r < rows; r++)
-        top = fmax(top, score[r]);
-    for (int64_t r = 0; r < rows; r++)
-        sum += exp(score[r] - top);
-    return log(sum) + top - score[target];
-}
-
 enum sonde_status sonde_linear_loss(const struct sonde_linear_model *model,
                                     const struct sonde_fit_problem *problem, double *out,
                                     struct sonde_error *error)
@@ -131,7 +117,8 @@ enum sonde_status sonde_linear_loss(const struct sonde_linear_model *model,
         for (int64_t i = 0; i < n && !status; i++) {
             double off = problem->real ? scores[i] - problem->real[sample[i]] : 0.0;
             sum += problem->real ? off * off
-                                 : log_loss(scores + i * rows, rows, problem->target[sample[i]]);
+                                 : sonde_linear_model_class(scores + i * rows, rows) !=
+                                       problem->target[sample[i]];
         }
     }
     free(scores);
@@ -168,7 +155,7 @@ static enum sonde_status fold_loss(struct fold_fit *fold, double l2, double *los
     struct sonde_fit_report report;
     enum sonde_status status;
     options.l2 = l2;
-    /* To rank penalties a coarser end is enough: the loss differs by less than 1e-4. */
+    /* To rank penalties a coarser end is enough. */
     options.tolerance = fmax(options.tolerance, fold_tolerance);
     options.coarse = true;
     if (options.method == SONDE_LINEAR_LOGISTIC)

@@ -99,8 +99,9 @@ SONDE_MUST_USE enum sonde_status sonde_moments_solve(const struct sonde_moments 
 
 /* Cross-validation over groups within the training samples. Every fold standardises, fits and
  * warm-starts on its own training part alone. Candidates are l2 = share * n for a fixed list of
- * shares; the one with the least mean validation loss (log loss; squared error for ridge) wins, the
- * larger of equals. Going from strong to weak penalties a fold stops after two rises in a row. */
+ * shares; the one with the least mean validation loss (share of wrong classes; squared error for
+ * ridge) wins, the larger of equals. Going from strong to weak penalties a fold stops after two
+ * rises in a row. */
 enum { SONDE_L2_SHARES = 8 };
 struct sonde_l2_path {
     int n_shares, n_folds;
@@ -119,7 +120,8 @@ SONDE_MUST_USE enum sonde_status sonde_linear_choose_l2(const struct sonde_fit_p
                                                         const struct sonde_l2_options *l2_options,
                                                         struct sonde_l2_path *out,
                                                         struct sonde_error *error);
-/* Mean validation loss of a model on samples: log loss, or squared error; NaN where n is 0. */
+/* Mean validation loss of a model on samples: share of wrong classes, or squared error; NaN where n
+ * is 0. */
 SONDE_MUST_USE enum sonde_status sonde_linear_loss(const struct sonde_linear_model *model,
                                                    const struct sonde_fit_problem *problem,
                                                    double *out, struct sonde_error *error);
