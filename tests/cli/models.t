@@ -196,7 +196,7 @@ $ sonde tokenize $SHARED/models/tinystories-656k '€' -q --json | python3 $CLI/
 need models/tinystories-656k
 $ sonde tokenize $SHARED/models/tinystories-656k '' | tail -n 2
 >   ─────  ──  ───────────────  ─────  ───  ───────────────
->       0   1  <|start_story|>  -      -    <|start_story|>
+>       0   1  <|start_story|>      -    -  <|start_story|>
 $ printf '\xff\xfeabc\x00' | sonde tokenize $SHARED/models/tinystories-656k -q --json | python3 $CLI/js.py "s['tokens'] > 3, tab('tokens')[-1]['end']"
 > (True, 6)
 
