@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/num.h"
 #include "core/model/recorder.h"
@@ -12,6 +11,7 @@
 #include "storage/store.h"
 #include "tools/commands.h"
 #include "tools/input.h"
+#include "tools/store_info.h"
 
 #define MEM_DEFAULT ((int64_t)1 << 30)
 #define QUEUE_BYTES_MAX ((int64_t)64 << 20)
@@ -342,16 +342,6 @@ static enum sonde_status dry_run(struct recording *r, struct sonde_result *resul
     return status;
 }
 
-static int64_t file_bytes(const char *path)
-{
-    struct sonde_file *file = NULL;
-    int64_t size = 0;
-    if (sonde_file_open(&file, path, NULL) == SONDE_STATUS_OK)
-        size = sonde_file_size(file);
-    sonde_file_close(&file);
-    return size;
-}
-
 /* The run that was written: the newest one, or the one of the given name. */
 static const struct sonde_store_run *find_run(const struct recording *r,
                                               const struct sonde_store_runs *runs)
@@ -395,7 +385,7 @@ static enum sonde_status report(struct recording *r, struct sonde_result *result
         sonde_store_close(&r->store);
         /* Alone in its store, a run takes the whole file. */
         if (alone)
-            t.bytes_stored = file_bytes(r->options->store);
+            t.bytes_stored = sonde_store_file_bytes(r->options->store);
         t.seconds_total = sonde_cli_seconds() - r->began;
         add_scalars(result, &t);
     }

@@ -20,6 +20,7 @@ struct rows {
     enum sonde_label_kind kind;
     unsigned char *seen; /* [token rows or sequences]: a row must not be labelled twice */
     int64_t n_empty;
+    int64_t last_sequence; /* found by name: rows of one sequence mostly follow each other */
 };
 
 static enum sonde_status find_places(struct rows *r, bool *header, struct sonde_error *error)
@@ -54,8 +55,7 @@ static enum sonde_status find_places(struct rows *r, bool *header, struct sonde_
 }
 
 /* A sequence by its number in the run, else by its name. */
-static enum sonde_status find_sequence(const struct rows *r, int64_t *out,
-                                       struct sonde_error *error)
+static enum sonde_status find_sequence(struct rows *r, int64_t *out, struct sonde_error *error)
 {
     const struct sonde_source *s = r->l->source;
     const char *text = r->file.field[r->places.sequence];
@@ -63,11 +63,13 @@ static enum sonde_status find_sequence(const struct rows *r, int64_t *out,
     if (sonde_parse_i64(text, strlen(text), &index))
         return sonde_delimited_i64(&r->file, r->places.sequence, "sequence", 0, s->n_sequences - 1,
                                    out, error);
-    for (int64_t i = 0; i < s->n_sequences; i++)
+    for (int64_t k = 0; k < s->n_sequences; k++) {
+        int64_t i = (r->last_sequence + k) % s->n_sequences;
         if (s->sequences[i].name && strcmp(s->sequences[i].name, text) == 0) {
-            *out = i;
+            *out = r->last_sequence = i;
             return SONDE_STATUS_OK;
         }
+    }
     return sonde_error_set(error, SONDE_STATUS_NOT_FOUND,
                            "%s: line %lld: the run has no sequence '%.80s'", r->file.path,
                            (long long)r->file.line, text);

@@ -8,7 +8,7 @@
 #include "core/base/json.h"
 #include "core/base/num.h"
 
-static int64_t file_bytes(const char *path)
+int64_t sonde_store_file_bytes(const char *path)
 {
     struct sonde_file *file = NULL;
     int64_t size = 0;
@@ -165,7 +165,7 @@ enum sonde_status sonde_store_info(struct sonde_store *store, const char *path,
     if (!status) {
         sonde_result_parameter_text(r, "store", path);
         sonde_result_scalar_i64(r, "runs", runs.n);
-        sonde_result_scalar_i64(r, "bytes_file", file_bytes(path));
+        sonde_result_scalar_i64(r, "bytes_file", sonde_store_file_bytes(path));
         add_runs(r, &runs);
         status = add_streams(store, &runs, r, error);
     }

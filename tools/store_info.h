@@ -10,4 +10,7 @@ SONDE_MUST_USE enum sonde_status sonde_store_info(struct sonde_store *store, con
                                                   struct sonde_result **out,
                                                   struct sonde_error *error);
 
+/* Size of the file; 0 where it cannot be told. */
+int64_t sonde_store_file_bytes(const char *path);
+
 #endif
