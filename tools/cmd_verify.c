@@ -215,6 +215,7 @@ static bool report(const struct verifier *v, struct sonde_result *r)
 {
     static const char *const columns[] = { "site", "max_abs", "max_rel", "ok", NULL };
     struct sonde_table *t = sonde_result_add_table(r, "sites", columns);
+    struct sonde_buf names = { 0 };
     int64_t failed = 0;
     double worst = 0;
     for (int64_t i = 0; i < v->n_entries; i++) {
@@ -228,6 +229,8 @@ static bool report(const struct verifier *v, struct sonde_result *r)
         sonde_table_bool(t, 3, ok);
         failed += !ok;
         worst = e->max_rel > worst || isnan(e->max_rel) ? e->max_rel : worst;
+        if (!ok && failed <= NAMES_SHOWN)
+            sonde_buf_printf(&names, "%s%s", failed > 1 ? ", " : "", name);
         if (e->problem)
             sonde_result_warn(r, "%s: the reference's shape is not the model's [%s]", name,
                               e->shape);
@@ -240,6 +243,11 @@ static bool report(const struct verifier *v, struct sonde_result *r)
     sonde_result_scalar_i64(r, "failed", failed);
     sonde_result_scalar_i64(r, "unknown", v->n_unknown);
     sonde_result_scalar_f64(r, "worst", worst);
+    if (failed)
+        sonde_result_warn(r, "%lld of %lld sites fail: %s%s", (long long)failed,
+                          (long long)v->n_entries, names.data ? names.data : "",
+                          failed > NAMES_SHOWN ? ", .." : "");
+    sonde_buf_finish(&names);
     if (v->n_unknown)
         sonde_result_warn(r, "%lld names of the reference are no site of this model: %s%s",
                           (long long)v->n_unknown, v->unknown.data,

@@ -264,14 +264,15 @@ $ cd $SHARED/models/gpt-nano-sort/hf; sonde verify . --reference ref_extra.safet
 
 == verify fails where the numbers are not the model's
 need models/gpt-nano-sort/hf
-$ cd $SHARED/models/gpt-nano-sort/hf; sonde verify . --reference ref.safetensors --tolerance 1e-9 --json | python3 $CLI/js.py "s['failed'] > 0"; exit ${PIPESTATUS[0]}
+$ cd $SHARED/models/gpt-nano-sort/hf; sonde verify . --reference ref.safetensors --tolerance 1e-9 --json -q | python3 $CLI/js.py "s['failed'] > 0"; exit ${PIPESTATUS[0]}
 > True
 ? 1
 $ python3 $CLI/edit_reference.py $SHARED/models/gpt-nano-sort/hf/ref.safetensors bad.safetensors blocks.1.hook_resid_pre 0.01; sonde verify $SHARED/models/gpt-nano-sort/hf --reference bad.safetensors --json | python3 $CLI/js.py "[(x['site'], round(x['max_abs'], 4)) for x in tab('sites') if not x['ok']]"; exit ${PIPESTATUS[0]}
 > [('blocks.1.hook_resid_pre', 0.01)]
+! sonde verify: warning: 1 of 19 sites fail: blocks.1.hook_resid_pre
 ? 1
 $ python3 $CLI/edit_reference.py $SHARED/models/gpt-nano-sort/hf/ref.safetensors nan.safetensors blocks.1.hook_resid_pre nan; sonde verify $SHARED/models/gpt-nano-sort/hf --reference nan.safetensors -q --json | python3 $CLI/js.py "[(x['site'], x['max_abs']) for x in tab('sites') if not x['ok']], r['warnings']"; exit ${PIPESTATUS[0]}
-> ([('blocks.1.hook_resid_pre', None)], ['blocks.1.hook_resid_pre: not a number on one side'])
+> ([('blocks.1.hook_resid_pre', None)], ['blocks.1.hook_resid_pre: not a number on one side', '1 of 19 sites fail: blocks.1.hook_resid_pre'])
 ? 1
 
 == verify takes any spelling of a site and refuses other shapes
@@ -279,7 +280,7 @@ need models/gpt-nano-sort/hf
 $ python3 $CLI/edit_reference.py $SHARED/models/gpt-nano-sort/hf/ref.safetensors names.safetensors rename blocks.1.hook_resid_post=blocks.1.hook_out blocks.0.hook_resid_post=l_out-0; sonde verify $SHARED/models/gpt-nano-sort/hf --reference names.safetensors --json | python3 $CLI/js.py "s['sites'], s['failed'], s['unknown']"
 > (19, 0, 0)
 $ python3 $CLI/edit_reference.py $SHARED/models/gpt-nano-sort/hf/ref.safetensors shape.safetensors reshape blocks.1.hook_resid_pre; sonde verify $SHARED/models/gpt-nano-sort/hf --reference shape.safetensors -q --json | python3 $CLI/js.py "[x['site'] for x in tab('sites') if not x['ok']], r['warnings']"; exit ${PIPESTATUS[0]}
-> (['blocks.1.hook_resid_pre'], ["blocks.1.hook_resid_pre: the reference's shape is not the model's [11, 48]"])
+> (['blocks.1.hook_resid_pre'], ["blocks.1.hook_resid_pre: the reference's shape is not the model's [11, 48]", '1 of 19 sites fail: blocks.1.hook_resid_pre'])
 ? 1
 
 == verify refuses what is no reference
