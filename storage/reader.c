@@ -371,6 +371,22 @@ static enum sonde_status make_cache(struct source *source, int64_t cache_bytes,
     return SONDE_STATUS_OK;
 }
 
+/* Mapped pages count as memory of the process, so a caller with a budget gets a mapping of no more
+ * than that; the rest of the file is read. */
+static enum sonde_status limit_mapping(struct sonde_store *store, int64_t cache_bytes,
+                                       struct sonde_error *error)
+{
+    char sql[64];
+    int64_t mapped = 0;
+    if (cache_bytes <= 0)
+        return SONDE_STATUS_OK;
+    enum sonde_status status = sonde_db_read_i64(store, "PRAGMA mmap_size", 0, &mapped, error);
+    if (status != SONDE_STATUS_OK || mapped <= cache_bytes)
+        return status;
+    sqlite3_snprintf(sizeof(sql), sql, "PRAGMA mmap_size = %lld", cache_bytes);
+    return sonde_db_exec(store, sql, error);
+}
+
 static void fill_base(struct source *source)
 {
     struct sonde_source *base = &source->base;
@@ -402,6 +418,8 @@ enum sonde_status sonde_store_open_source(struct sonde_store *store, const char 
     enum sonde_status status = SONDE_STATUS_OK;
     if (!source->arena)
         status = sonde_error_memory(error, "a source");
+    if (status == SONDE_STATUS_OK)
+        status = limit_mapping(store, cache_bytes, error);
     /* One read transaction: everything loaded is of one commit, whatever a writer does. */
     bool began = status == SONDE_STATUS_OK && sqlite3_get_autocommit(store->db);
     if (began)
