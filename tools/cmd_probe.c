@@ -1,10 +1,13 @@
 /* sonde probe: wires a probe to a model, a store or a text, and keeps the result in the store. */
 #include <stddef.h>
 
+#include "core/base/num.h"
 #include "tools/cli.h"
 #include "tools/commands.h"
 #include "tools/input.h"
 #include "tools/probe_input.h"
+
+#define MEM_BYTES_DEFAULT ((int64_t)1 << 30)
 
 struct probe_options {
     struct sonde_cli_texts plugin;
@@ -93,7 +96,9 @@ static enum sonde_status open_input(struct sonde_probe_input *input,
         status = sonde_store_open(&input->store, places.store,
                                   given->no_store ? SONDE_STORE_READ : SONDE_STORE_WRITE, error);
         if (status == SONDE_STATUS_OK)
-            status = sonde_store_open_source(input->store, given->run, 0, &input->source, error);
+            status = sonde_store_open_source(input->store, given->run,
+                                             sonde_probe_input_cache_bytes(input), &input->source,
+                                             error);
     }
     bool wants_model = (probe->needs & (SONDE_PROBE_NEEDS_MODEL | SONDE_PROBE_USES_MODEL)) != 0;
     if (status == SONDE_STATUS_OK && input->source && (input->model || wants_model))
@@ -127,7 +132,6 @@ static enum sonde_status run_probe(struct sonde_probe_input *input, const struct
                                    struct sonde_result **out, struct sonde_error *error)
 {
     const struct sonde_cli *cli = input->cli;
-    const struct probe_options *given = cli->options;
     struct sonde_probe_values values = { cli->rest_name, cli->rest_value, cli->n_rest };
     struct sonde_input *text = NULL;
     struct sonde_pool *pool = NULL;
@@ -139,7 +143,7 @@ static enum sonde_status run_probe(struct sonde_probe_input *input, const struct
         .source = input->source,
         .model = input->model,
         .pool = pool,
-        .mem_bytes = given->mem,
+        .mem_bytes = sonde_probe_input_left_bytes(input),
         .seed = (uint64_t)cli->common.seed,
         .progress = &cli->progress,
         .open_baseline = sonde_probe_input_baseline,
@@ -147,6 +151,12 @@ static enum sonde_status run_probe(struct sonde_probe_input *input, const struct
     };
     if (status == SONDE_STATUS_OK)
         status = sonde_probe_run(probe, &args, out, error);
+    if (status == SONDE_STATUS_LIMIT) {
+        char budget[SONDE_FORMAT_F64_MAX];
+        sonde_format_bytes(budget, input->mem_bytes);
+        sonde_error_prepend(error, "--mem %s, shared with the program and what it has open",
+                            budget);
+    }
     if (status == SONDE_STATUS_OK && text)
         sonde_input_warn(text, *out);
     sonde_input_close(&text);
@@ -193,7 +203,8 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
     const struct sonde_probe *probe = NULL;
     if (status == SONDE_STATUS_OK)
         status = sonde_probe_registry_find(registry, cli->arg[0], &probe, error);
-    struct sonde_probe_input input = { .cli = cli, .mem_bytes = given->mem };
+    struct sonde_probe_input input = { .cli = cli,
+                                       .mem_bytes = given->mem ? given->mem : MEM_BYTES_DEFAULT };
     struct sonde_result *result = NULL;
     if (status == SONDE_STATUS_OK)
         status = run_probe(&input, probe, &result, error);

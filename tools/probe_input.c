@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/base/file.h"
@@ -15,6 +16,22 @@ void sonde_probe_input_finish(struct sonde_probe_input *input)
     input->n_temporary = 0;
     sonde_store_close(&input->store);
     sonde_model_close(&input->model);
+}
+
+#define CACHE_BYTES_MAX ((int64_t)64 << 20)
+
+int64_t sonde_probe_input_cache_bytes(const struct sonde_probe_input *input)
+{
+    int64_t share = input->mem_bytes / 8;
+    return share < CACHE_BYTES_MAX ? share : CACHE_BYTES_MAX;
+}
+
+int64_t sonde_probe_input_left_bytes(const struct sonde_probe_input *input)
+{
+    struct rusage usage;
+    int64_t held = getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+    int64_t left = input->mem_bytes - held - 2 * sonde_probe_input_cache_bytes(input);
+    return left > input->mem_bytes / 4 ? left : input->mem_bytes / 4;
 }
 
 bool sonde_probe_input_is_store(const char *path)
@@ -193,7 +210,8 @@ enum sonde_status sonde_probe_input_record(struct sonde_probe_input *input,
         return status;
     status = record_into(input, store, model, reader, &sites, error);
     if (status == SONDE_STATUS_OK)
-        status = sonde_store_open_source(store, NULL, 0, out, error);
+        status =
+            sonde_store_open_source(store, NULL, sonde_probe_input_cache_bytes(input), out, error);
     unlink(path);
     free(path);
     return status;

@@ -20,7 +20,7 @@ struct sonde_probe_input {
     struct sonde_model *model;   /* NULL where none was given or needed */
     struct sonde_store *store;   /* the user's; NULL where activations are made on the spot */
     struct sonde_source *source; /* NULL where the probe reads no activations */
-    int64_t mem_bytes;           /* budget of recording on the spot */
+    int64_t mem_bytes;           /* --mem: what the whole run may hold in memory */
     /* Temporary stores of sources that this run made; closed by finish. */
     struct sonde_store *temporary[SONDE_PROBE_TEMPORARY_MAX];
     int n_temporary;
@@ -29,6 +29,12 @@ struct sonde_probe_input {
 /* Zero-initialise first. Frees everything; accepts half-built inputs. Sources handed out by
  * sonde_probe_input_baseline must have been destroyed. */
 void sonde_probe_input_finish(struct sonde_probe_input *input);
+
+/* How --mem is shared out. A source gets an eighth for decoded chunks and maps as much of its file
+ * (mapped pages count as memory of the process); the probe's own arrays get what the program does
+ * not hold yet, or a quarter where that is more. */
+int64_t sonde_probe_input_cache_bytes(const struct sonde_probe_input *input);
+int64_t sonde_probe_input_left_bytes(const struct sonde_probe_input *input);
 
 /* Whether path is an SQLite file (by its first bytes). */
 bool sonde_probe_input_is_store(const char *path);
