@@ -35,7 +35,7 @@ class Law:
 
 def project_files(root):
     """Paths, from root, of what is in the project: tracked or not ignored; without git, everything
-    outside build folders."""
+    outside the folders that .gitignore names."""
     try:
         out = subprocess.run(
             ["git", "-C", root, "ls-files", "-co", "--exclude-standard", "-z"],
@@ -50,6 +50,6 @@ def project_files(root):
     paths = []
     for folder, folders, names in os.walk(root):
         folders[:] = [f for f in folders if f not in SKIPPED
-                      and not (folder == root and f.startswith("build"))]
+                      and not (folder == root and f.startswith(("build", "sonde-quickstart")))]
         paths += [os.path.relpath(os.path.join(folder, name), root) for name in names]
     return sorted(paths)
