@@ -206,10 +206,14 @@ static enum sonde_status record(struct recording *r, struct sonde_error *error)
                                 error);
     if (status) {
         sink->abandon(sink);
-        if (status == SONDE_STATUS_LIMIT && r->options->mem)
-            sonde_error_prepend(error, "of --mem %lld, %lld are taken by the program and its queue",
-                                (long long)r->options->mem,
-                                (long long)(r->options->mem - budget.forward));
+        if (status == SONDE_STATUS_LIMIT) {
+            int64_t mem = r->options->mem ? r->options->mem : MEM_DEFAULT;
+            char all[SONDE_FORMAT_F64_MAX], taken[SONDE_FORMAT_F64_MAX];
+            sonde_format_bytes(all, mem);
+            sonde_format_bytes(taken, mem - budget.forward);
+            sonde_error_prepend(error, "of --mem %s, %s are for the program and its queue", all,
+                                taken);
+        }
         if (status == SONDE_STATUS_CANCELLED)
             sonde_error_set(error, status,
                             "stopped; the same command with --resume goes on from here");

@@ -121,7 +121,7 @@ $ for m in 256 400; do sonde record $SHARED/models/tinystories-656k --jsonl $SHA
 == a budget that is too small is an error
 need data/text/tinyshakespeare.txt
 $ sonde record $SHARED/models/tinystories-656k --file $SHARED/data/text/tinyshakespeare.txt --whole --max-tokens 512 --sites attn -o s.db --mem 1M
-!~ sonde record: of --mem 1048576, * are taken by the program and its queue: a sequence of 512 tokens needs *
+!~ sonde record: of --mem 1 MiB, * are for the program and its queue: a sequence of 512 tokens needs *
 ? 2
 
 == a second run of the same name is refused, another name is added
