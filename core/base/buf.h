@@ -1,4 +1,4 @@
-/* Growable byte buffer with a stated maximum, and small string helpers. */
+/* Growable byte buffer with a stated maximum; the string helpers of str.h come along. */
 #ifndef SONDE_CORE_BASE_BUF_H
 #define SONDE_CORE_BASE_BUF_H
 
@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/base/status.h"
+#include "core/base/str.h"
 
 /* Zero-initialise (max 0 = 1 GiB). `data` is NUL-terminated whenever it is not NULL, so it can be
  * read as a string. Once an append fails (`failed`), later appends do nothing: check once at
@@ -35,16 +36,5 @@ enum sonde_status sonde_buf_status(const struct sonde_buf *buf, struct sonde_err
 /* Grows the array *items (element size `size`, *capacity elements) to hold `need` elements, at
  * most `max` (> 0). Returns false, all untouched, when that cannot be. Free with free(). */
 bool sonde_grow(void **items, int64_t *capacity, int64_t need, size_t size, int64_t max);
-
-bool sonde_str_equal(const char *a, const char *b); /* NULL equals NULL only */
-bool sonde_str_starts(const char *text, const char *prefix);
-bool sonde_str_ends(const char *text, const char *suffix);
-char *sonde_strdup(const char *text); /* heap copy; NULL when memory is out or text is NULL */
-
-/* Length of the UTF-8 sequence that text[0..n) begins with; 0 where it is invalid or cut off. */
-size_t sonde_str_sequence(const char *text, size_t n);
-
-/* Levenshtein distance with a cap: returns cap where it is >= cap. For "did you mean". */
-int sonde_str_distance(const char *a, const char *b, int cap);
 
 #endif

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/base/buf.h"
 #include "core/base/num.h"
+#include "core/base/str.h"
 
 /* Copies from[0..n) into out as one line of valid UTF-8: what a file name or a file's content
  * brought along must not be able to steer the terminal that shows the message. `cut`: the text goes
