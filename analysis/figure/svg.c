@@ -4,6 +4,7 @@
 
 #include "analysis/display.h"
 #include "analysis/figure/png_encode.h"
+#include "core/base/base64.h"
 
 #define CELLS_AS_RECTANGLES_MAX 2500
 
@@ -30,24 +31,6 @@ void sonde_xml_escape(struct sonde_buf *out, const char *text)
             sonde_buf_putc(out, *c);
             break;
         }
-    }
-}
-
-void sonde_base64(struct sonde_buf *out, const void *data, size_t n)
-{
-    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t *d = data;
-    if (!sonde_buf_reserve(out, n / 3 * 4 + 4))
-        return;
-    for (size_t i = 0; i < n; i += 3) {
-        size_t left = n - i < 3 ? n - i : 3;
-        uint32_t word = (uint32_t)d[i] << 16;
-        word |= left > 1 ? (uint32_t)d[i + 1] << 8 : 0;
-        word |= left > 2 ? d[i + 2] : 0;
-        char text[4] = { digit[word >> 18], digit[word >> 12 & 63],
-                         left > 1 ? digit[word >> 6 & 63] : '=',
-                         left > 2 ? digit[word & 63] : '=' };
-        sonde_buf_append(out, text, 4);
     }
 }
 
@@ -270,7 +253,7 @@ enum sonde_status sonde_svg_cells(struct sonde_buf *out, double x, double y, dou
         put_attribute(out, "height", (double)rows * cell_height);
         sonde_buf_puts(out, " preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" "
                             "href=\"data:image/png;base64,");
-        sonde_base64(out, png.data, png.size);
+        sonde_base64_encode(out, png.data, png.size);
         sonde_buf_puts(out, "\"/>\n");
     }
     sonde_buf_finish(&png);

@@ -33,6 +33,5 @@ SONDE_MUST_USE enum sonde_status sonde_svg_cells(struct sonde_buf *out, double x
 /* Text for XML content and attributes: & < > " ' escaped. Also what XML 1.0 forbids must not be in
  * it (see sonde_display_clean). */
 void sonde_xml_escape(struct sonde_buf *out, const char *text);
-void sonde_base64(struct sonde_buf *out, const void *data, size_t n);
 
 #endif

@@ -10,9 +10,8 @@
 #include <string.h>
 
 #include "analysis/report/result.h"
+#include "core/base/base64.h"
 #include "core/base/num.h"
-
-#define VERSION 1
 
 const char *sonde_archive_kind_name(enum sonde_figure_kind kind)
 {
@@ -43,7 +42,7 @@ static void put_text(struct sonde_json_writer *w, const char *key, const char *t
     }
     sonde_json_begin_object(w, key);
     struct sonde_buf base64 = { 0 };
-    sonde_archive_encode(&base64, text, n);
+    sonde_base64_encode(&base64, text, n);
     w->out->failed = w->out->failed || base64.failed;
     sonde_json_put_string(w, "bytes", base64.data ? base64.data : "");
     sonde_buf_finish(&base64);
@@ -127,7 +126,7 @@ static void put_table(struct sonde_json_writer *w, const struct sonde_table *t)
 static void put_base64(struct sonde_json_writer *w, const char *key, const struct sonde_buf *bytes)
 {
     struct sonde_buf base64 = { 0 };
-    sonde_archive_encode(&base64, bytes->data, bytes->size);
+    sonde_base64_encode(&base64, bytes->data, bytes->size);
     w->out->failed = w->out->failed || base64.failed || bytes->failed;
     sonde_json_put_string(w, key, base64.data ? base64.data : "");
     sonde_buf_finish(&base64);
@@ -246,7 +245,7 @@ enum sonde_status sonde_result_archive(const struct sonde_result *r, struct sond
 {
     struct sonde_json_writer w = { .out = out };
     sonde_json_begin_object(&w, NULL);
-    sonde_json_put_i64(&w, "sonde_result", VERSION);
+    sonde_json_put_i64(&w, "sonde_result", SONDE_ARCHIVE_VERSION);
     put_text(&w, "command", r->command);
     put_parameters(&w, "parameters", r->parameter, r->n_parameters);
     put_parameters(&w, "scalars", r->scalar, r->n_scalars);

@@ -7,6 +7,7 @@
 #include "analysis/figure/svg.h"
 #include "analysis/report/cell_format.h"
 #include "analysis/report/html_style.h"
+#include "core/base/base64.h"
 
 #define ROWS_MAX 2000 /* of a table; more makes a page that browsers choke on */
 /* A drawing of more bytes than this is a picture of many cells: as PNG it is smaller and quicker.
@@ -110,7 +111,7 @@ static enum sonde_status put_png(struct sonde_buf *out, const struct sonde_figur
         sonde_buf_puts(out, "<img alt=\"");
         put_text(out, f->title ? f->title : f->name);
         sonde_buf_puts(out, "\" src=\"data:image/png;base64,");
-        sonde_base64(out, png.data, png.size);
+        sonde_base64_encode(out, png.data, png.size);
         sonde_buf_puts(out, "\">\n");
     }
     sonde_buf_finish(&png);

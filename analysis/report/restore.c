@@ -4,53 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/figure/svg.h"
 #include "analysis/report/archive.h"
+#include "core/base/base64.h"
 #include "core/base/num.h"
 
-#define VERSION 1
 #define ITEMS_MAX 65536
 #define CELLS_MAX ((int64_t)1 << 32)
 #define SIDE_MAX ((int64_t)1 << 31)
-
-void sonde_archive_encode(struct sonde_buf *out, const void *data, size_t n)
-{
-    sonde_base64(out, data, n);
-}
-
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-bool sonde_archive_decode(struct sonde_buf *out, const char *text, size_t n)
-{
-    if (n % 4 != 0 || !sonde_buf_reserve(out, n / 4 * 3))
-        return false;
-    for (size_t i = 0; i < n; i += 4) {
-        bool last = i + 4 == n;
-        int pad = last && text[i + 3] == '=' ? text[i + 2] == '=' ? 2 : 1 : 0;
-        uint32_t word = 0;
-        for (int k = 0; k < 4; k++) {
-            int digit = k >= 4 - pad ? 0 : base64_digit(text[i + (size_t)k]);
-            if (digit < 0)
-                return false;
-            word = word << 6 | (uint32_t)digit;
-        }
-        /* bits beyond the last byte must be zero, so that every value has one spelling */
-        if (pad && word & (pad == 1 ? 0xffu : 0xffffu))
-            return false;
-        char byte[3] = { (char)(word >> 16), (char)(word >> 8 & 0xff), (char)(word & 0xff) };
-        sonde_buf_append(out, byte, (size_t)(3 - pad));
-    }
-    return !out->failed;
-}
 
 /* The archive at hand: where the reader is, for messages. */
 struct reader {
@@ -85,8 +45,7 @@ static enum sonde_status read_text(struct reader *r, const struct sonde_json *va
     if (sonde_json_type(bytes) != SONDE_JSON_STRING)
         return wrong(r, what, value, "a text");
     sonde_buf_clear(&r->text);
-    if (!sonde_archive_decode(&r->text, sonde_json_string(bytes, ""),
-                              sonde_json_string_size(bytes)))
+    if (!sonde_base64_decode(&r->text, sonde_json_string(bytes, ""), sonde_json_string_size(bytes)))
         return r->text.failed
                    ? sonde_error_memory(r->error, what)
                    : sonde_error_set(r->error, SONDE_STATUS_FORMAT, "%s: is no base64", what);
@@ -320,7 +279,7 @@ static enum sonde_status read_numbers(struct reader *r, const struct sonde_json 
     enum sonde_status status = SONDE_STATUS_OK;
     if (sonde_json_type(value) != SONDE_JSON_STRING)
         return wrong(r, what, value, "numbers as base64");
-    if (!sonde_archive_decode(&bytes, sonde_json_string(value, ""), sonde_json_string_size(value)))
+    if (!sonde_base64_decode(&bytes, sonde_json_string(value, ""), sonde_json_string_size(value)))
         status = bytes.failed
                      ? sonde_error_memory(r->error, what)
                      : sonde_error_set(r->error, SONDE_STATUS_FORMAT, "%s: is no base64", what);
@@ -608,9 +567,9 @@ static enum sonde_status read_root(struct reader *r, const struct sonde_json *ro
         status = wrong(r, "the archive", root, "an object");
     if (status == SONDE_STATUS_OK)
         status = sonde_json_read_i64(root, "sonde_result", 0, 0, INT32_MAX, &version, r->error);
-    if (status == SONDE_STATUS_OK && version != VERSION)
+    if (status == SONDE_STATUS_OK && version != SONDE_ARCHIVE_VERSION)
         status = sonde_error_set(r->error, SONDE_STATUS_UNSUPPORTED, "version %lld, expected %d",
-                                 (long long)version, VERSION);
+                                 (long long)version, SONDE_ARCHIVE_VERSION);
     if (status == SONDE_STATUS_OK)
         status = read_text(r, sonde_json_get(root, "command"), "command", true, &command);
     if (status != SONDE_STATUS_OK)
