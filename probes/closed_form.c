@@ -1,12 +1,13 @@
 /* Ridge, linear discriminant and mean difference: closed forms of the training rows' moments, in
  * double precision. */
+#include "probes/closed_form.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/tensor/gemm.h"
 #include "core/tensor/linalg.h"
-#include "probes/linear_fit.h"
 
 struct moment_pass {
     const struct sonde_fit_problem *problem;

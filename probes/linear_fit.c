@@ -5,13 +5,10 @@
 #include <string.h>
 
 #include "analysis/split.h"
+#include "probes/closed_form.h"
+#include "probes/logistic.h"
 
 static const double fold_tolerance = 1e-4;
-
-int64_t sonde_linear_fit_rows(enum sonde_linear_method method, int64_t n_targets)
-{
-    return method == SONDE_LINEAR_RIDGE || n_targets <= 2 ? 1 : n_targets;
-}
 
 void sonde_linear_fit_bytes(enum sonde_linear_method method, int64_t n_targets, int64_t width,
                             int64_t *fixed, int64_t *per_slot)

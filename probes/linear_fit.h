@@ -3,13 +3,15 @@
  * difference; and choosing the penalty by cross-validation over groups.
  *
  * Objectives, with n training samples, l2 = 1 / C of scikit-learn, the intercept never penalised:
- *   logistic, K > 2 classes: sum_i -log softmax(W x_i + b)[y_i] + l2/2 |W|^2, one row a class;
- *   logistic, 2 classes:     sum_i log(1 + exp(-s_i (w x_i + b))) + l2/2 |w|^2, one row, s = -1, 1;
- *   (as scikit-learn's LogisticRegression with lbfgs does both)
- *   ridge:                   sum_i (w x_i + b - y_i)^2 + l2 |w|^2 (scikit-learn's Ridge, alpha =
- * l2); lda:                     W = S^-1 M with the pooled covariance S of the classes, plus l2/n
- * on its diagonal, priors from the training shares; mean difference:         the nearest class
- * mean; for two classes the direction is the difference of the means and the threshold half way.
+ *
+ * - logistic, K > 2 classes: sum_i -log softmax(W x_i + b)[y_i] + l2/2 |W|^2, one row a class;
+ * - logistic, 2 classes: sum_i log(1 + exp(-s_i (w x_i + b))) + l2/2 |w|^2, one row, s = -1, 1
+ *   (as scikit-learn's LogisticRegression with lbfgs does both);
+ * - ridge: sum_i (w x_i + b - y_i)^2 + l2 |w|^2 (scikit-learn's Ridge with alpha = l2);
+ * - lda: W = S^-1 M with the pooled covariance S of the classes, plus l2/n on its diagonal, priors
+ *   from the training shares;
+ * - mean difference: the nearest class mean; for two classes the direction is the difference of
+ *   the means and the threshold half way.
  */
 #ifndef SONDE_PROBES_LINEAR_FIT_H
 #define SONDE_PROBES_LINEAR_FIT_H
@@ -17,48 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "analysis/optimise.h"
-#include "core/base/progress.h"
 #include "core/base/status.h"
-#include "probes/feature_rows.h"
+#include "probes/fit_problem.h"
 #include "probes/linear_model.h"
 
-enum sonde_linear_method {
-    SONDE_LINEAR_LOGISTIC,
-    SONDE_LINEAR_RIDGE,
-    SONDE_LINEAR_LDA,
-    SONDE_LINEAR_MEAN_DIFFERENCE,
-};
-
-/* target and real are indexed by sample number, sample[n] lists the training samples (target >= 0).
- */
-struct sonde_fit_problem {
-    struct sonde_features *features;
-    const int64_t *sample;
-    int64_t n;
-    const int32_t *target; /* classes; NULL for ridge */
-    const double *real;    /* ridge */
-    int64_t n_targets;     /* 0 for ridge */
-};
-struct sonde_fit_options {
-    enum sonde_linear_method method;
-    bool as_is; /* no standardisation */
-    double l2;
-    bool l1;            /* the penalty is l2 |W|_1 in place of l2/2 |W|^2; logistic */
-    bool coarse;        /* products in f32 also where the problem is small; logistic */
-    int max_iterations; /* 0 = 1000; logistic */
-    double tolerance;   /* 0 = 1e-5: of the largest gradient entry of the mean loss; logistic */
-    const struct sonde_progress *progress;
-    const char *what;
-};
-struct sonde_fit_report {
-    int iterations;
-    enum sonde_minimise_end end;
-    double loss; /* the objective over n at the end; NaN for closed forms */
-};
-
-/* Rows of the model: 1 for ridge and two classes, else one a class. */
-int64_t sonde_linear_fit_rows(enum sonde_linear_method method, int64_t n_targets);
 /* Bytes that a fit takes beside the features: fixed, and for each block in flight. */
 void sonde_linear_fit_bytes(enum sonde_linear_method method, int64_t n_targets, int64_t width,
                             int64_t *fixed, int64_t *per_slot);
@@ -70,32 +34,6 @@ SONDE_MUST_USE enum sonde_status sonde_linear_fit(const struct sonde_fit_problem
                                                   double *start, struct sonde_linear_model *out,
                                                   struct sonde_fit_report *report,
                                                   struct sonde_error *error);
-
-/* The parts. scaler: applied to the rows first; out is then in standardised features. */
-SONDE_MUST_USE enum sonde_status
-sonde_logistic_fit(const struct sonde_fit_problem *problem, const struct sonde_fit_options *options,
-                   const struct sonde_scaler *scaler, double *parameters,
-                   struct sonde_fit_report *report, struct sonde_error *error);
-/* First and second moments of the standardised training rows, from which the closed forms follow
- * for any l2. */
-struct sonde_moments {
-    int64_t width, n_sums, n;
-    double *gram;  /* [D, D] centred; NULL for the mean difference */
-    double *sum;   /* [n_sums, D] class means, or for ridge the covariance with y */
-    double *count; /* [n_sums] samples of a class */
-    double *mean;  /* [D] of the standardised rows: about 0 */
-    double y_mean;
-};
-SONDE_MUST_USE enum sonde_status sonde_moments_fit(struct sonde_moments *out,
-                                                   const struct sonde_fit_problem *problem,
-                                                   enum sonde_linear_method method,
-                                                   const struct sonde_scaler *scaler,
-                                                   struct sonde_error *error);
-void sonde_moments_finish(struct sonde_moments *moments);
-SONDE_MUST_USE enum sonde_status sonde_moments_solve(const struct sonde_moments *moments,
-                                                     enum sonde_linear_method method, double l2,
-                                                     struct sonde_linear_model *out,
-                                                     struct sonde_error *error);
 
 /* Cross-validation over groups within the training samples. Every fold standardises, fits and
  * warm-starts on its own training part alone. Candidates are l2 = share * n for a fixed list of

@@ -3,13 +3,14 @@
  * in double, in the order of the blocks. Products are in f32; small problems are computed in double
  * throughout, since their minimum can be flat enough for the rounding of f32 to show.
  */
+#include "probes/logistic.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/tensor/gemm.h"
 #include "core/tensor/vector.h"
-#include "probes/linear_fit.h"
 
 /* Products of a pass up to which it is computed in double. */
 static const double small_products = 1 << 24;
