@@ -1,84 +1,29 @@
-/* Token ids from a .npy file (NumPy enhancement proposal 1): a header in Python's notation, then
- * the array. */
+/* Token ids from a .npy file: rows of whole numbers, read one at a time. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/npy_header.h"
 #include "core/base/num.h"
 #include "core/corpus/corpus_internal.h"
 
-#define MAX_HEADER_BYTES 65536
-
-static const char *skip_blanks(const char *s)
-{
-    return s + strspn(s, " \t\r\n");
-}
-
-/* The value of a key of the header's dict; NULL where it is not there. */
-static const char *find_value(const char *header, const char *key)
-{
-    size_t n = strlen(key);
-
-    for (const char *s = strchr(header, '\''); s; s = strchr(s + 1, '\'')) {
-        if (strncmp(s + 1, key, n) != 0 || s[n + 1] != '\'')
-            continue;
-        const char *colon = skip_blanks(s + n + 2);
-        if (*colon == ':')
-            return skip_blanks(colon + 1);
-    }
-    return NULL;
-}
-
-/* "(n,)" or "(n, T)". */
-static bool read_shape(struct sonde_ids_file *ids, const char *s)
-{
-    int64_t dim[2] = { 1, 1 };
-    int rank = 0;
-
-    if (*s != '(')
-        return false;
-    s = skip_blanks(s + 1);
-    while (*s != ')') {
-        size_t digits = strspn(s, "0123456789");
-        if (rank == 2 || !sonde_parse_i64(s, digits, &dim[rank++]))
-            return false;
-        s = skip_blanks(s + digits);
-        if (*s == ',')
-            s = skip_blanks(s + 1);
-        else if (*s != ')')
-            return false;
-    }
-    if (rank == 0)
-        return false;
-    ids->n_rows = rank == 2 ? dim[0] : 1;
-    ids->n_columns = rank == 2 ? dim[1] : dim[0];
-    return true;
-}
-
-static enum sonde_status read_header(struct sonde_ids_file *ids, const char *header,
+static enum sonde_status read_header(struct sonde_ids_file *ids,
+                                     const struct sonde_npy_header *header,
                                      struct sonde_error *error)
 {
-    const char *type = find_value(header, "descr");
-    const char *order = find_value(header, "fortran_order");
-    const char *shape = find_value(header, "shape");
+    bool narrow = header->n_descr == 3 && memcmp(header->descr, "<i4", 3) == 0;
+    bool wide = header->n_descr == 3 && memcmp(header->descr, "<i8", 3) == 0;
 
-    if (!type || !order || !shape)
+    if (!narrow && !wide)
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "dtype '%.*s', expected '<i4' or '<i8'",
+                               (int)(header->n_descr < 40 ? header->n_descr : 40), header->descr);
+    if (header->rank != 1 && header->rank != 2)
         return sonde_error_set(error, SONDE_STATUS_FORMAT,
-                               "the header has no descr, fortran_order or shape");
-    if (strncmp(type, "'<i4'", 5) == 0)
-        ids->item_bytes = 4;
-    else if (strncmp(type, "'<i8'", 5) == 0)
-        ids->item_bytes = 8;
-    else
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "dtype %.*s, expected '<i4' or '<i8'", (int)strcspn(type, ",}"),
-                               type);
-    if (strncmp(order, "False", 5) != 0)
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "fortran_order %.*s, expected False", (int)strcspn(order, ",}"),
-                               order);
-    if (!read_shape(ids, shape))
-        return sonde_error_set(error, SONDE_STATUS_FORMAT, "shape %.*s), expected (n,) or (n, T)",
-                               (int)strcspn(shape, ")}\n"), shape);
+                               "an array of rank %d, expected (n,) or (n, T)", header->rank);
+    ids->item_bytes = wide ? 8 : 4;
+    ids->n_rows = header->rank == 2 ? header->dim[0] : 1;
+    ids->n_columns = header->rank == 2 ? header->dim[1] : header->dim[0];
+    ids->data_at = header->data_at;
     return SONDE_STATUS_OK;
 }
 
@@ -104,38 +49,19 @@ static enum sonde_status check_size(struct sonde_ids_file *ids, struct sonde_err
 
 static enum sonde_status read_start(struct sonde_ids_file *ids, struct sonde_error *error)
 {
-    uint8_t start[12] = { 0 };
-    int64_t n_header;
+    int64_t size = sonde_file_size(ids->file);
+    int64_t n = size < SONDE_NPY_START_MAX ? size : SONDE_NPY_START_MAX;
+    uint8_t *start = malloc((size_t)n + 1);
+    struct sonde_npy_header header;
 
-    if (sonde_file_size(ids->file) < 12)
-        return sonde_error_set(error, SONDE_STATUS_FORMAT, "%lld bytes are too few for a .npy file",
-                               (long long)sonde_file_size(ids->file));
-    enum sonde_status status = sonde_file_read(ids->file, 0, start, 12, error);
-    if (status != SONDE_STATUS_OK)
-        return status;
-    if (memcmp(start, "\x93NUMPY", 6) != 0)
-        return sonde_error_set(error, SONDE_STATUS_FORMAT, "not a .npy file");
-    if (start[6] < 1 || start[6] > 3)
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               ".npy version %d, expected 1, 2 or 3", start[6]);
-    if (start[6] == 1) {
-        ids->data_at = 10;
-        n_header = start[8] | start[9] << 8;
-    } else {
-        ids->data_at = 12;
-        n_header = (int64_t)(start[8] | start[9] << 8 | start[10] << 16) | (int64_t)start[11] << 24;
-    }
-    if (n_header > MAX_HEADER_BYTES || n_header > sonde_file_size(ids->file) - ids->data_at)
-        return sonde_error_set(error, SONDE_STATUS_FORMAT, "a header of %lld bytes",
-                               (long long)n_header);
-    char *header = calloc((size_t)n_header + 1, 1);
-    if (!header)
+    if (!start)
         return sonde_error_memory(error, "a header");
-    status = sonde_file_read(ids->file, ids->data_at, header, n_header, error);
-    ids->data_at += n_header;
+    enum sonde_status status = sonde_file_read(ids->file, 0, start, n, error);
     if (status == SONDE_STATUS_OK)
-        status = read_header(ids, header, error);
-    free(header);
+        status = sonde_npy_header_parse(&header, start, n, size, error);
+    if (status == SONDE_STATUS_OK)
+        status = read_header(ids, &header, error);
+    free(start);
     return status == SONDE_STATUS_OK ? check_size(ids, error) : status;
 }
 

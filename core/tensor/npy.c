@@ -1,12 +1,9 @@
 #include "core/tensor/npy.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/num.h"
-
-enum { HEADER_MAX = 65536, MAGIC_BYTES = 6 };
 
 static const struct {
     const char *descr;
@@ -18,196 +15,40 @@ static const struct {
 };
 enum { N_DESCRIPTIONS = sizeof descriptions / sizeof *descriptions };
 
-/* What is left of the header's Python dictionary. */
-struct cursor {
-    const char *at, *end;
-};
-
-static void skip_blanks(struct cursor *c)
-{
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\t')) {
-        c->at++;
-    }
-}
-
-static bool take(struct cursor *c, char wanted)
-{
-    skip_blanks(c);
-    if (c->at < c->end && *c->at == wanted) {
-        c->at++;
-        return true;
-    }
-    return false;
-}
-
-/* 'text' or "text" without escapes. */
-static bool take_string(struct cursor *c, const char **text, size_t *n)
-{
-    skip_blanks(c);
-    if (c->at >= c->end || (*c->at != '\'' && *c->at != '"')) {
-        return false;
-    }
-    char quote = *c->at++;
-    const char *close = memchr(c->at, quote, (size_t)(c->end - c->at));
-    if (!close) {
-        return false;
-    }
-    *text = c->at;
-    *n = (size_t)(close - c->at);
-    c->at = close + 1;
-    return true;
-}
-
-static bool take_word(struct cursor *c, const char *word)
-{
-    size_t n = strlen(word);
-    skip_blanks(c);
-    if ((size_t)(c->end - c->at) < n || memcmp(c->at, word, n) != 0) {
-        return false;
-    }
-    c->at += n;
-    return true;
-}
-
-static enum sonde_status take_shape(struct cursor *c, struct sonde_npy_shape *out,
+static enum sonde_status find_dtype(const struct sonde_npy_header *header, enum sonde_dtype *out,
                                     struct sonde_error *error)
 {
-    out->rank = 0;
-    out->n_elements = 1;
-    for (int i = 0; i < SONDE_NPY_RANK_MAX; i++) {
-        out->dim[i] = 1;
-    }
-    if (!take(c, '(')) {
-        return sonde_error_set(error, SONDE_STATUS_FORMAT, "npy header: shape is no tuple");
-    }
-    while (!take(c, ')')) {
-        int64_t dim = 0;
-        skip_blanks(c);
-        const char *begin = c->at;
-        while (c->at < c->end && *c->at >= '0' && *c->at <= '9') {
-            c->at++;
-        }
-        if (!sonde_parse_i64(begin, (size_t)(c->at - begin), &dim)) {
-            return sonde_error_set(error, SONDE_STATUS_FORMAT,
-                                   "npy header: shape holds what is no whole number");
-        }
-        take_word(c, "L"); /* Python 2 wrote long integers so */
-        if (out->rank == SONDE_NPY_RANK_MAX) {
-            return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED, "npy array of rank above %d",
-                                   SONDE_NPY_RANK_MAX);
-        }
-        out->dim[out->rank++] = dim;
-        if (!sonde_mul_i64(out->n_elements, dim, &out->n_elements)) {
-            return sonde_error_set(error, SONDE_STATUS_FORMAT,
-                                   "npy header: the product of the shape overflows");
-        }
-        if (!take(c, ',')) {
-            if (!take(c, ')')) {
-                return sonde_error_set(error, SONDE_STATUS_FORMAT,
-                                       "npy header: shape is not closed");
-            }
-            break;
-        }
-    }
-    return SONDE_STATUS_OK;
-}
-
-static enum sonde_status take_descr(struct cursor *c, struct sonde_npy_shape *out,
-                                    struct sonde_error *error)
-{
-    const char *text = NULL;
-    size_t n = 0;
-    if (!take_string(c, &text, &n)) {
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "npy header: descr is no string (structured arrays are not read)");
-    }
+    size_t n = header->n_descr;
     for (int i = 0; i < N_DESCRIPTIONS; i++) {
-        if (strlen(descriptions[i].descr) == n && memcmp(descriptions[i].descr, text, n) == 0) {
-            out->dtype = descriptions[i].dtype;
+        const char *descr = descriptions[i].descr;
+        if (strlen(descr) == n && memcmp(descr, header->descr, n) == 0) {
+            *out = descriptions[i].dtype;
             return SONDE_STATUS_OK;
         }
     }
     return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                            "npy header: descr '%.*s' is not one of <f4 <f2 <f8 <i8 <i4 <i2 |i1 |u1 "
                            "|b1",
-                           (int)(n < 40 ? n : 40), text);
-}
-
-static enum sonde_status parse_dictionary(struct cursor c, struct sonde_npy_shape *out,
-                                          struct sonde_error *error)
-{
-    bool has_descr = false, has_order = false, has_shape = false;
-    enum sonde_status status = SONDE_STATUS_OK;
-    bool open = take(&c, '{');
-    while (open && !take(&c, '}')) {
-        const char *key = NULL;
-        size_t n = 0;
-        if (!take_string(&c, &key, &n) || !take(&c, ':')) {
-            open = false;
-        } else if (n == 5 && memcmp(key, "descr", n) == 0 && !has_descr) {
-            has_descr = true;
-            status = take_descr(&c, out, error);
-        } else if (n == 5 && memcmp(key, "shape", n) == 0 && !has_shape) {
-            has_shape = true;
-            status = take_shape(&c, out, error);
-        } else if (n == 13 && memcmp(key, "fortran_order", n) == 0 && !has_order) {
-            has_order = true;
-            if (take_word(&c, "True")) {
-                return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                                       "npy array in Fortran order; save np.ascontiguousarray(x)");
-            }
-            open = take_word(&c, "False");
-        } else {
-            open = false;
-        }
-        if (status != SONDE_STATUS_OK) {
-            return status;
-        }
-        if (open && !take(&c, ',')) {
-            open = take(&c, '}');
-            break;
-        }
-    }
-    skip_blanks(&c);
-    if (!open || c.at != c.end || !has_descr || !has_order || !has_shape) {
-        return sonde_error_set(error, SONDE_STATUS_FORMAT,
-                               "npy header: expected exactly descr, fortran_order and shape");
-    }
-    return SONDE_STATUS_OK;
+                           (int)(n < 40 ? n : 40), header->descr);
 }
 
 enum sonde_status sonde_npy_parse(const uint8_t *bytes, int64_t n, int64_t file_bytes,
                                   struct sonde_npy_shape *out, int64_t *data_offset,
                                   struct sonde_error *error)
 {
+    struct sonde_npy_header header;
     struct sonde_npy_shape shape = { 0 };
-    if (n < MAGIC_BYTES + 4 || memcmp(bytes, "\x93NUMPY", MAGIC_BYTES) != 0) {
-        return sonde_error_set(error, SONDE_STATUS_FORMAT, "not an .npy file");
+    enum sonde_status status = sonde_npy_header_parse(&header, bytes, n, file_bytes, error);
+    if (status == SONDE_STATUS_OK) {
+        status = find_dtype(&header, &shape.dtype, error);
     }
-    int64_t begin = 0, size = 0;
-    if (bytes[6] == 1) {
-        begin = 10;
-        size = bytes[8] | bytes[9] << 8;
-    } else if ((bytes[6] == 2 || bytes[6] == 3) && n >= 12) {
-        begin = 12;
-        size =
-            bytes[8] | (int64_t)bytes[9] << 8 | (int64_t)bytes[10] << 16 | (int64_t)bytes[11] << 24;
-    } else {
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED, "npy format version %d.%d",
-                               bytes[6], bytes[7]);
-    }
-    if (size > HEADER_MAX || size > n - begin) {
-        return sonde_error_set(error, SONDE_STATUS_FORMAT,
-                               "npy header of %lld bytes in a file of %lld", (long long)size,
-                               (long long)file_bytes);
-    }
-    const char *text = (const char *)bytes + begin;
-    enum sonde_status status =
-        parse_dictionary((struct cursor){ text, text + size }, &shape, error);
     if (status != SONDE_STATUS_OK) {
         return status;
     }
-    int64_t need = 0, data_bytes = file_bytes - begin - size;
+    shape.rank = header.rank;
+    memcpy(shape.dim, header.dim, sizeof shape.dim);
+    shape.n_elements = header.n_elements;
+    int64_t need = 0, data_bytes = file_bytes - header.data_at;
     if (!sonde_mul_i64(shape.n_elements, (int64_t)sonde_dtype_size(shape.dtype), &need) ||
         need != data_bytes) {
         return sonde_error_set(error, SONDE_STATUS_FORMAT,
@@ -216,7 +57,7 @@ enum sonde_status sonde_npy_parse(const uint8_t *bytes, int64_t n, int64_t file_
                                (long long)data_bytes, (long long)need);
     }
     *out = shape;
-    *data_offset = begin + size;
+    *data_offset = header.data_at;
     return SONDE_STATUS_OK;
 }
 
@@ -285,7 +126,7 @@ enum sonde_status sonde_npy_open(struct sonde_npy **out, const char *path,
                                  struct sonde_error *error)
 {
     struct sonde_npy *npy = calloc(1, sizeof *npy);
-    uint8_t *head = malloc(HEADER_MAX + 12);
+    uint8_t *head = malloc(SONDE_NPY_START_MAX);
     enum sonde_status status = SONDE_STATUS_OK;
     if (!npy || !head) {
         status = sonde_error_memory(error, "an npy file");
@@ -294,7 +135,7 @@ enum sonde_status sonde_npy_open(struct sonde_npy **out, const char *path,
     }
     if (status == SONDE_STATUS_OK) {
         int64_t size = sonde_file_size(npy->file);
-        int64_t n = size < HEADER_MAX + 12 ? size : HEADER_MAX + 12;
+        int64_t n = size < SONDE_NPY_START_MAX ? size : SONDE_NPY_START_MAX;
         status = sonde_file_read(npy->file, 0, head, n, error);
         if (status == SONDE_STATUS_OK) {
             status = sonde_npy_parse(head, n, size, &npy->shape, &npy->data_offset, error);

@@ -1,5 +1,5 @@
 /*
- * .npy files (NumPy format 1.0 and 2.0): little-endian, C order, rank <= 4. Fortran order,
+ * .npy files (NumPy formats 1.0 to 3.0): little-endian, C order, rank <= 4. Fortran order,
  * big-endian, structured and object arrays are refused by name; nothing is ever unpickled.
  */
 #ifndef SONDE_CORE_TENSOR_NPY_H
@@ -9,10 +9,9 @@
 
 #include "core/base/buf.h"
 #include "core/base/file.h"
+#include "core/base/npy_header.h"
 #include "core/base/status.h"
 #include "core/tensor/dtype.h"
-
-enum { SONDE_NPY_RANK_MAX = 4 };
 
 struct sonde_npy_shape {
     enum sonde_dtype dtype; /* F32, F16, F64, I64, I32, I16, I8, U8, BOOL */
