@@ -359,11 +359,38 @@ static enum sonde_status refuse_budget(const struct recorder *r, int64_t T, int6
         need, (long long)need_bytes, have);
 }
 
+/* Of one pass: also the values that are formed because they are edited, and the copies by which the
+ * pass sees which rows an edit changed. */
+static int64_t plan_bytes(const struct recorder *r, int64_t T)
+{
+    const struct sonde_spec *spec = sonde_model_spec(r->model);
+    struct sonde_site_set wanted = *r->options->sites, edited = { 0 };
+    int64_t copies = 0;
+    for (int i = 0; i < r->options->n_hooks; i++) {
+        sonde_site_set_union(&edited, r->options->hooks[i].edit);
+    }
+    for (int l = 0; l < spec->n_layers; l++) {
+        if (sonde_site_set_has(&edited, (struct sonde_site){ SONDE_SITE_ATTN_SCORES, l })) {
+            sonde_site_set_add(&wanted, (struct sonde_site){ SONDE_SITE_PATTERN, l });
+        }
+        if (sonde_site_set_has(&edited, (struct sonde_site){ SONDE_SITE_RESULT, l })) {
+            copies = spec->n_heads;
+        }
+    }
+    if (!sonde_site_set_is_empty(&edited)) {
+        copies += 3; /* a row's own, and gain and bias made wide */
+    }
+    sonde_site_set_union(&wanted, &edited);
+    int64_t plan = sonde_session_plan_bytes(r->model, T, &wanted);
+    double more = (double)copies * (double)(T + 64) * (double)spec->d_model * sizeof(float);
+    return more < 0x1p50 && plan < INT64_C(1) << 60 ? plan + (int64_t)more : INT64_C(1) << 60;
+}
+
 /* Waits until T more tokens fit beside what is in flight. Where they fit beside nothing with all
  * workers, fewer go on. */
 static enum sonde_status admit(struct recorder *r, int64_t T, int64_t *bytes)
 {
-    int64_t plan = sonde_session_plan_bytes(r->model, T, r->options->sites);
+    int64_t plan = plan_bytes(r, T);
     if (!sequence_bytes(r, T, bytes) || *bytes > INT64_MAX / 4) {
         return sonde_error_set(r->error, SONDE_STATUS_LIMIT,
                                "a sequence of %lld tokens records more than can be counted",
