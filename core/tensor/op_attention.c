@@ -14,6 +14,7 @@
 #include "core/tensor/gemm.h"
 #include "core/tensor/op_common.h"
 #include "core/tensor/op_softmax.h"
+#include "core/tensor/tape.h"
 #include "core/tensor/vector.h"
 
 enum { QUERY_BLOCK = 64 };
@@ -281,6 +282,156 @@ static void assert_shapes(const struct attention *a)
     (void)a;
 }
 
+/*
+ * Backwards a task is one key/value head: its query heads and their blocks in order, each made
+ * again from q and k. With P the pattern and dP = dz v^T: dS = P (dP - sum(dP P)), then through the
+ * softcap, dq = scale dS k, dk = scale dS^T q, dv = P^T dz.
+ */
+struct attention_record {
+    struct sonde_attention_args args; /* nothing wanted, alibi in the tape's memory */
+    struct sonde_tensor q, k, v;      /* copies */
+    int64_t q_value, k_value, v_value, z_value, scores, pattern;
+};
+
+struct attention_gradient {
+    struct attention a;
+    const float *dz;     /* [T, H, E] */
+    float *dq, *dk, *dv; /* [T, H, E], [S, G, E], [S, G, E] */
+    float *d_scores;     /* [H, T, S] or NULL: nobody watches them */
+    float *d_pattern;
+    float *scratch; /* [threads, 3, QUERY_BLOCK, S]: scores, pattern, gradient */
+};
+
+static void score_gradient(const struct attention_gradient *g, const struct block *b, float *d)
+{
+    const struct attention *a = &g->a;
+    const int64_t n_keys = a->k.dim[0], n_queries = a->q.dim[0];
+    const float cap = a->args->softcap;
+    for (int64_t t = b->first; t < b->last; t++) {
+        const int64_t row = (t - b->first) * n_keys, all = (b->head * n_queries + t) * n_keys;
+        const int64_t low = visible_begin(a, t), high = visible_end(a, t);
+        const float *p = b->pattern + row;
+        double sum = 0.0;
+        for (int64_t s = low; s < high; s++) {
+            sum += (double)d[row + s] * (double)p[s];
+        }
+        for (int64_t s = low; s < high && g->d_pattern; s++) {
+            g->d_pattern[all + s] += d[row + s];
+        }
+        fill(d + row, b->low, low, 0.0f);
+        fill(d + row, high, b->high, 0.0f);
+        for (int64_t s = low; s < high; s++) {
+            d[row + s] = (float)((double)p[s] * ((double)d[row + s] - sum));
+        }
+        for (int64_t s = low; s < high && g->d_scores; s++) {
+            g->d_scores[all + s] += d[row + s];
+        }
+        for (int64_t s = low; s < high && cap > 0.0f; s++) {
+            const float bias = a->args->alibi ? a->args->alibi[b->head] * (float)s : 0.0f;
+            const float u = (b->scores[row + s] - bias) / cap;
+            d[row + s] *= (1.0f - u) * (1.0f + u);
+        }
+    }
+}
+
+static void attention_vjp_block(const struct attention_gradient *g, const struct block *b, float *d)
+{
+    const struct attention *a = &g->a;
+    const int64_t n_keys = a->k.dim[0], n_rows = b->last - b->first, n = b->high - b->low;
+    const int64_t H = a->q.dim[1], G = a->k.dim[1], E = a->q.dim[2], E_v = a->v.dim[2];
+    const int64_t kv = b->head / a->group;
+    const float *dz = g->dz + (b->first * H + b->head) * E_v;
+    const int64_t q_at = (b->first * H + b->head) * E, k_at = (b->low * G + kv) * E;
+    const int64_t v_at = (b->low * G + kv) * E_v;
+    score_block(a, b);
+    softmax_block(a, b);
+    sonde_sgemm(false, true, n_rows, n, E_v, 1.0f, dz, H * E_v, a->v.data + v_at, G * E_v, 0.0f,
+                d + b->low, n_keys);
+    sonde_sgemm(true, false, n, E_v, n_rows, 1.0f, b->pattern + b->low, n_keys, dz, H * E_v, 1.0f,
+                g->dv + v_at, G * E_v);
+    score_gradient(g, b, d);
+    sonde_sgemm(false, false, n_rows, E, n, a->args->scale, d + b->low, n_keys, a->k.data + k_at,
+                G * E, 1.0f, g->dq + q_at, H * E);
+    sonde_sgemm(true, false, n, E, n_rows, a->args->scale, d + b->low, n_keys, a->q.data + q_at,
+                H * E, 1.0f, g->dk + k_at, G * E);
+}
+
+static void attention_vjp_task(void *arg, int64_t i, int worker)
+{
+    const struct attention_gradient *g = arg;
+    const int64_t size = (int64_t)QUERY_BLOCK * g->a.k.dim[0];
+    float *scratch = g->scratch + 3 * size * worker;
+    const int64_t first = i * g->a.group * g->a.n_blocks, n = g->a.group * g->a.n_blocks;
+    for (int64_t j = first; j < first + n; j++) {
+        struct block b = block_of(&g->a, j, 0);
+        b.scores = scratch;
+        b.pattern = scratch + size;
+        attention_vjp_block(g, &b, scratch + 2 * size);
+    }
+}
+
+static void attention_vjp(struct sonde_op_context *ctx, const void *record)
+{
+    const struct attention_record *r = record;
+    struct attention_gradient g = { .dz = sonde_tape_incoming(ctx, r->z_value) };
+    g.a = (struct attention){ .args = &r->args, .q = r->q, .k = r->k, .v = r->v };
+    g.a.n_blocks = (r->q.dim[0] + QUERY_BLOCK - 1) / QUERY_BLOCK;
+    g.a.group = r->q.dim[1] / r->k.dim[1];
+    g.dq = sonde_tape_into(ctx, r->q_value);
+    g.dk = sonde_tape_into(ctx, r->k_value);
+    g.dv = sonde_tape_into(ctx, r->v_value);
+    g.d_scores = sonde_tape_into_watched(ctx, r->scores);
+    g.d_pattern = sonde_tape_into_watched(ctx, r->pattern);
+    const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
+    const int64_t n_rows = 3 * (int64_t)QUERY_BLOCK * sonde_pool_threads(ctx->pool);
+    g.scratch = sonde_op_scratch(ctx, n_rows * r->k.dim[0]);
+    g.a.scratch = g.scratch; /* where block_of points before the task sets its own */
+    if (!ctx->failed) {
+        sonde_pool_run(ctx->pool, r->k.dim[1], attention_vjp_task, &g);
+    }
+    sonde_arena_rewind(ctx->arena, mark);
+}
+
+/* The copy of a value, as a tensor. */
+static struct sonde_tensor keep_heads(struct sonde_op_context *ctx, int64_t value,
+                                      const struct sonde_tensor *t)
+{
+    float *copy = sonde_tape_keep(ctx, value, t);
+    return sonde_tensor_3d(copy, t->dim[0], t->dim[1], t->dim[2]);
+}
+
+static void record_attention(struct sonde_op_context *ctx, const struct attention *a)
+{
+    const struct sonde_attention_args *args = a->args;
+    struct attention_record *r = sonde_tape_alloc(ctx, 1, sizeof(*r));
+    float *alibi = sonde_tape_alloc(ctx, args->alibi ? a->q.dim[1] : 0, sizeof(*alibi));
+    assert(!args->edit_scores && !args->edit_pattern); /* an edit has no derivative here */
+    if (!r || !alibi) {
+        return;
+    }
+    *r = (struct attention_record){ .args = *args, .scores = -1, .pattern = -1 };
+    if (args->alibi) {
+        memcpy(alibi, args->alibi, (size_t)a->q.dim[1] * sizeof(*alibi));
+        r->args.alibi = alibi;
+    }
+    r->args.scores.data = r->args.pattern.data = NULL;
+    r->q_value = sonde_tape_use(ctx, &a->q);
+    r->k_value = sonde_tape_use(ctx, &a->k);
+    r->v_value = sonde_tape_use(ctx, &a->v);
+    r->q = keep_heads(ctx, r->q_value, &a->q);
+    r->k = keep_heads(ctx, r->k_value, &a->k);
+    r->v = keep_heads(ctx, r->v_value, &a->v);
+    if (args->scores.data) {
+        r->scores = sonde_tape_define(ctx, args->scores.data, sonde_tensor_elements(&args->scores));
+    }
+    if (args->pattern.data) {
+        r->pattern =
+            sonde_tape_define(ctx, args->pattern.data, sonde_tensor_elements(&args->pattern));
+    }
+    r->z_value = sonde_tape_define(ctx, a->z.data, sonde_tensor_elements(&a->z));
+    sonde_tape_push(ctx, r->z_value, attention_vjp, r);
+}
+
 void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, struct sonde_tensor q,
                         struct sonde_tensor k, struct sonde_tensor v,
                         const struct sonde_attention_args *args)
@@ -289,6 +440,9 @@ void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, str
     assert_shapes(&a);
     if (!sonde_op_ready(ctx) || q.dim[0] == 0 || q.dim[1] == 0) {
         return;
+    }
+    if (ctx->tape) {
+        record_attention(ctx, &a);
     }
     const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
     a.n_blocks = (q.dim[0] + QUERY_BLOCK - 1) / QUERY_BLOCK;

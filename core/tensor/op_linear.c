@@ -4,6 +4,7 @@
 
 #include "core/tensor/gemm.h"
 #include "core/tensor/op_common.h"
+#include "core/tensor/tape.h"
 #include "core/tensor/vector.h"
 
 /* The product is cut into tasks of ROW_BLOCK rows and one panel of outputs. Both depend on the
@@ -85,6 +86,160 @@ static void run_product(struct sonde_op_context *ctx, struct product *p)
     sonde_arena_rewind(ctx->arena, mark);
 }
 
+/* The product's vector-Jacobian product, of a part of the inputs where it is a head's share. */
+struct linear_record {
+    int64_t x, y; /* values of [T, n_x] and [T, n_y] */
+    const float *x_copy;
+    struct sonde_weight w, b;
+    int64_t n_rows;        /* T */
+    int64_t n_parts, n_in; /* heads and inputs of each; one part = the whole weight */
+    int64_t n_out;
+};
+
+enum { BACK_ROWS = 64, BACK_COLUMNS = 256, BACK_PANEL = 512 };
+
+/* dx[T, n_in] += dy[T, outputs] W[outputs, inputs], a tile of rows and inputs a task. */
+struct input_task {
+    const struct linear_record *r;
+    const float *dy;
+    float *dx;
+    int64_t out, n_panel; /* the outputs of this panel */
+    const float *block;   /* [n_panel, stride], or [in, stride] where stored transposed */
+    int64_t stride, n_tiles;
+};
+
+static void input_tile(void *arg, int64_t i, int worker)
+{
+    const struct input_task *a = arg;
+    const struct linear_record *r = a->r;
+    const int64_t n_x = r->n_parts * r->n_in,
+                  n_y = r->n_parts > 1 ? r->n_parts * r->n_out : r->n_out;
+    const int64_t row = i / a->n_tiles * BACK_ROWS, tile = i % a->n_tiles * BACK_COLUMNS;
+    const int64_t n_rows = sonde_min_i64(BACK_ROWS, r->n_rows - row);
+    (void)worker;
+    for (int64_t part = 0; part < r->n_parts; part++) {
+        const int64_t first = sonde_max_i64(tile, part * r->n_in);
+        const int64_t last = sonde_min_i64(tile + BACK_COLUMNS, (part + 1) * r->n_in);
+        if (first >= last) {
+            continue;
+        }
+        const float *dy = a->dy + row * n_y + (r->n_parts > 1 ? part * r->n_out : 0) + a->out;
+        sonde_sgemm(false, r->w.transposed, n_rows, last - first, a->n_panel, 1.0f, dy, n_y,
+                    a->block + first * (r->w.transposed ? a->stride : 1), a->stride, 1.0f,
+                    a->dx + row * n_x + first, n_x);
+    }
+}
+
+static void add_input_gradient(struct sonde_op_context *ctx, const struct linear_record *r,
+                               const float *dy, float *dx)
+{
+    const struct sonde_weight *w = &r->w;
+    const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
+    const int64_t n_x = r->n_parts * r->n_in, panel = sonde_min_i64(BACK_PANEL, r->n_out);
+    float *wide = w->dtype == SONDE_DTYPE_F32 ? NULL : sonde_op_scratch(ctx, panel * n_x);
+    for (int64_t out = 0; out < r->n_out && !ctx->failed; out += BACK_PANEL) {
+        struct input_task task = { .r = r, .dy = dy, .dx = dx, .out = out };
+        task.n_panel = sonde_min_i64(BACK_PANEL, r->n_out - out);
+        task.n_tiles = (n_x + BACK_COLUMNS - 1) / BACK_COLUMNS;
+        if (wide) {
+            task.stride = w->transposed ? task.n_panel : n_x;
+            sonde_weight_block(w, w->transposed ? 0 : out, w->transposed ? n_x : task.n_panel,
+                               w->transposed ? out : 0, task.stride, wide);
+            task.block = wide;
+        } else {
+            task.stride = w->columns;
+            task.block = (const float *)w->data + (w->transposed ? out : out * w->columns);
+        }
+        const int64_t n_row_blocks = (r->n_rows + BACK_ROWS - 1) / BACK_ROWS;
+        sonde_pool_run(ctx->pool, n_row_blocks * task.n_tiles, input_tile, &task);
+    }
+    sonde_arena_rewind(ctx->arena, mark);
+}
+
+/* dW += dy^T x as it is stored, BACK_ROWS stored rows a task; db += the sum of dy, in double. */
+struct weight_task {
+    const struct linear_record *r;
+    const float *dy;
+    float *dw; /* [rows, columns] or [out] */
+};
+
+static void weight_rows(void *arg, int64_t i, int worker)
+{
+    const struct weight_task *a = arg;
+    const struct linear_record *r = a->r;
+    const int64_t n_x = r->n_parts * r->n_in,
+                  n_y = r->n_parts > 1 ? r->n_parts * r->n_out : r->n_out;
+    const int64_t row = i * BACK_ROWS;
+    const int64_t n = sonde_min_i64(BACK_ROWS, r->w.rows - row);
+    (void)worker;
+    for (int64_t part = 0; part < r->n_parts; part++) {
+        const float *dy = a->dy + (r->n_parts > 1 ? part * r->n_out : 0);
+        if (r->w.transposed) {
+            const int64_t first = sonde_max_i64(row, part * r->n_in);
+            const int64_t last = sonde_min_i64(row + n, (part + 1) * r->n_in);
+            if (first < last) {
+                sonde_sgemm(true, false, last - first, r->n_out, r->n_rows, 1.0f, r->x_copy + first,
+                            n_x, dy, n_y, 1.0f, a->dw + first * r->n_out, r->n_out);
+            }
+        } else {
+            sonde_sgemm(true, false, n, r->n_in, r->n_rows, 1.0f, dy + row, n_y,
+                        r->x_copy + part * r->n_in, n_x, 1.0f, a->dw + row * n_x + part * r->n_in,
+                        n_x);
+        }
+    }
+}
+
+static void bias_columns(void *arg, int64_t first, int64_t last)
+{
+    const struct weight_task *a = arg;
+    for (int64_t o = first; o < last; o++) {
+        double sum = 0.0;
+        for (int64_t t = 0; t < a->r->n_rows; t++) {
+            sum += (double)a->dy[t * a->r->n_out + o];
+        }
+        a->dw[o] += (float)sum;
+    }
+}
+
+static void linear_vjp(struct sonde_op_context *ctx, const void *record)
+{
+    const struct linear_record *r = record;
+    const float *dy = sonde_tape_incoming(ctx, r->y);
+    float *dx = sonde_tape_into(ctx, r->x);
+    if (!dx || r->n_rows == 0) {
+        return;
+    }
+    add_input_gradient(ctx, r, dy, dx);
+    struct weight_task task = { .r = r, .dy = dy, .dw = sonde_tape_into_weight(ctx, &r->w) };
+    if (task.dw) {
+        sonde_pool_run(ctx->pool, (r->w.rows + BACK_ROWS - 1) / BACK_ROWS, weight_rows, &task);
+    }
+    task.dw = sonde_tape_into_weight(ctx, &r->b);
+    if (task.dw) {
+        sonde_op_split_rows(ctx, r->n_out, r->n_rows, bias_columns, &task);
+    }
+}
+
+static void record_linear(struct sonde_op_context *ctx, const struct sonde_tensor *y,
+                          const struct sonde_tensor *x, const struct sonde_weight *w,
+                          const struct sonde_weight *b, int64_t n_parts)
+{
+    struct linear_record *r = sonde_tape_alloc(ctx, 1, sizeof(*r));
+    if (!r) {
+        return;
+    }
+    *r = (struct linear_record){ .w = *w, .n_rows = x->dim[0], .n_parts = n_parts };
+    r->b = b ? *b : (struct sonde_weight){ 0 };
+    r->n_in = sonde_weight_in(w) / n_parts;
+    r->n_out = sonde_weight_out(w);
+    r->x = sonde_tape_use(ctx, x);
+    if (sonde_tape_into_weight(ctx, w)) {
+        r->x_copy = sonde_tape_keep(ctx, r->x, x);
+    }
+    r->y = sonde_tape_define(ctx, y->data, sonde_tensor_elements(y));
+    sonde_tape_push(ctx, r->y, linear_vjp, r);
+}
+
 void sonde_op_linear(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x,
                      const struct sonde_weight *w, const struct sonde_weight *b)
 {
@@ -94,6 +249,9 @@ void sonde_op_linear(struct sonde_op_context *ctx, struct sonde_tensor y, struct
     assert(x.rank == 2 && y.rank == 2 && x.dim[0] == y.dim[0]);
     assert(x.dim[1] == sonde_weight_in(w) && y.dim[1] == sonde_weight_out(w));
     assert(x.stride[1] == 1 && y.stride[1] == 1);
+    if (ctx->tape) {
+        record_linear(ctx, &y, &x, w, b, 1);
+    }
     const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
     struct product product = {
         .w = w,
@@ -120,6 +278,9 @@ void sonde_op_head_result(struct sonde_op_context *ctx, struct sonde_tensor resu
     assert(result.dim[1] == n_heads && result.dim[2] == sonde_weight_out(w_o));
     assert(n_heads * d_head == sonde_weight_in(w_o));
     assert(z.stride[2] == 1 && result.stride[2] == 1);
+    if (ctx->tape && sonde_op_ready(ctx)) {
+        record_linear(ctx, &result, &z, w_o, NULL, n_heads);
+    }
     for (int64_t h = 0; h < n_heads && sonde_op_ready(ctx); h++) {
         struct product product = {
             .w = w_o,
@@ -136,6 +297,41 @@ void sonde_op_head_result(struct sonde_op_context *ctx, struct sonde_tensor resu
     }
 }
 
+struct embedding_record {
+    int64_t y, n_rows;
+    struct sonde_weight table;
+    const int32_t *ids; /* [T] */
+};
+
+/* Rows are added in the order of the positions. */
+static void embedding_vjp(struct sonde_op_context *ctx, const void *record)
+{
+    const struct embedding_record *r = record;
+    const float *dy = sonde_tape_incoming(ctx, r->y);
+    float *table = sonde_tape_into_weight(ctx, &r->table);
+    const int64_t n = r->table.columns;
+    for (int64_t t = 0; t < r->n_rows && table; t++) {
+        float *row = table + (int64_t)r->ids[t] * n;
+        for (int64_t d = 0; d < n; d++) {
+            row[d] += dy[t * n + d];
+        }
+    }
+}
+
+static void record_embedding(struct sonde_op_context *ctx, const struct sonde_tensor *y,
+                             const struct sonde_weight *table, const int32_t *ids)
+{
+    struct embedding_record *r = sonde_tape_alloc(ctx, 1, sizeof(*r));
+    int32_t *copy = sonde_tape_alloc(ctx, y->dim[0], sizeof(*copy));
+    if (!r || !copy) {
+        return;
+    }
+    memcpy(copy, ids, (size_t)y->dim[0] * sizeof(*copy));
+    *r = (struct embedding_record){ .n_rows = y->dim[0], .table = *table, .ids = copy };
+    r->y = sonde_tape_define(ctx, y->data, sonde_tensor_elements(y));
+    sonde_tape_push(ctx, r->y, embedding_vjp, r);
+}
+
 void sonde_op_embedding(struct sonde_op_context *ctx, struct sonde_tensor y,
                         const struct sonde_weight *table, const int32_t *ids)
 {
@@ -143,6 +339,9 @@ void sonde_op_embedding(struct sonde_op_context *ctx, struct sonde_tensor y,
         return;
     }
     assert(y.rank == 2 && y.dim[1] == table->columns && y.stride[1] == 1);
+    if (ctx->tape) {
+        record_embedding(ctx, &y, table, ids);
+    }
     for (int64_t t = 0; t < y.dim[0]; t++) {
         sonde_weight_row(table, ids[t], y.data + t * y.stride[0]);
     }
@@ -162,12 +361,53 @@ static void softcap_rows(void *arg, int64_t first, int64_t last)
     }
 }
 
+struct softcap_record {
+    int64_t x, y, n_rows, n_columns;
+    float cap;
+    const float *x_copy; /* [T, V] */
+};
+
+/* d/dx cap tanh(x / cap) = 1 - tanh(x / cap)^2 */
+static void softcap_vjp(struct sonde_op_context *ctx, const void *record)
+{
+    const struct softcap_record *r = record;
+    const float *dy = sonde_tape_incoming(ctx, r->y);
+    float *dx = sonde_tape_into(ctx, r->x);
+    const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
+    float *row = sonde_op_scratch(ctx, r->n_columns);
+    for (int64_t t = 0; t < r->n_rows && dx && row; t++) {
+        const int64_t at = t * r->n_columns;
+        sonde_vector_kernels()->tanh(row, r->x_copy + at, r->cap, r->n_columns);
+        for (int64_t i = 0; i < r->n_columns; i++) {
+            const float u = row[i] / r->cap;
+            dx[at + i] += dy[at + i] * ((1.0f - u) * (1.0f + u));
+        }
+    }
+    sonde_arena_rewind(ctx->arena, mark);
+}
+
+static void record_softcap(struct sonde_op_context *ctx, const struct sonde_tensor *x, float cap)
+{
+    struct softcap_record *r = sonde_tape_alloc(ctx, 1, sizeof(*r));
+    if (!r) {
+        return;
+    }
+    *r = (struct softcap_record){ .n_rows = x->dim[0], .n_columns = x->dim[1], .cap = cap };
+    r->x = sonde_tape_use(ctx, x);
+    r->x_copy = sonde_tape_keep(ctx, r->x, x);
+    r->y = sonde_tape_define(ctx, x->data, sonde_tensor_elements(x));
+    sonde_tape_push(ctx, r->y, softcap_vjp, r);
+}
+
 void sonde_op_unembed(struct sonde_op_context *ctx, struct sonde_tensor logits,
                       struct sonde_tensor x, const struct sonde_weight *w_u,
                       const struct sonde_weight *b_u, float softcap)
 {
     sonde_op_linear(ctx, logits, x, w_u, b_u);
     if (softcap > 0.0f && sonde_op_ready(ctx)) {
+        if (ctx->tape) {
+            record_softcap(ctx, &logits, softcap);
+        }
         struct softcap s = { .logits = logits, .cap = softcap };
         sonde_op_split_rows(ctx, logits.dim[0], logits.dim[1], softcap_rows, &s);
     }

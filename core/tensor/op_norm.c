@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/tensor/op_common.h"
+#include "core/tensor/tape.h"
 #include "core/tensor/vector.h"
 
 struct norm {
@@ -59,6 +60,133 @@ static const float *offset_gain(struct sonde_op_context *ctx, const struct sonde
     return sum;
 }
 
+struct norm_record {
+    struct sonde_norm_args args;
+    struct sonde_weight gain, bias;
+    int64_t x, y, scale, normalized; /* values; -1 = not wanted */
+    const float *x_copy;             /* [T, D] */
+    int64_t n_rows, width;
+};
+
+struct norm_gradient {
+    const struct norm_record *r;
+    const float *dy, *gain; /* gain NULL = 1 */
+    float *dx;
+    float *d_scale, *d_normalized; /* watched side values or NULL */
+    double *mean, *factor;         /* [T] of x, and 1 / scale */
+    float *d_gain, *d_bias;
+};
+
+/*
+ * With n = (x - mean) / s and g = dL/dn: dL/dx = (g - avg(g) - n avg(g n)) / s; without the middle
+ * term for the norm that takes no mean (Ba et al. 2016; Zhang and Sennrich 2019).
+ */
+static void norm_vjp_row(const struct norm_gradient *a, int64_t t)
+{
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
+    const int64_t n = a->r->width, at = t * n;
+    const float *x = a->r->x_copy + at, *dy = a->dy + at;
+    const bool centred = a->r->args.kind == SONDE_NORM_LAYER;
+    const double mean = centred ? vector->sum(x, n) / (double)n : 0.0;
+    const double variance = vector->sum_squares(x, mean, n) / (double)n;
+    const double factor = 1.0 / sqrt(variance + a->r->args.eps);
+    double sum = 0.0, along = 0.0;
+    a->mean[t] = mean;
+    a->factor[t] = factor;
+    for (int64_t d = 0; d < n; d++) {
+        const double g = a->gain ? (double)dy[d] * (double)a->gain[d] : (double)dy[d];
+        sum += g;
+        along += g * (((double)x[d] - mean) * factor);
+        if (a->d_normalized) {
+            a->d_normalized[at + d] += (float)g;
+        }
+    }
+    if (a->d_scale) {
+        a->d_scale[t] -= (float)(along * factor);
+    }
+    const double shift = centred ? sum / (double)n : 0.0, slope = along / (double)n;
+    for (int64_t d = 0; d < n; d++) {
+        const double g = a->gain ? (double)dy[d] * (double)a->gain[d] : (double)dy[d];
+        const double normalized = ((double)x[d] - mean) * factor;
+        a->dx[at + d] += (float)((g - shift - normalized * slope) * factor);
+    }
+}
+
+static void norm_vjp_rows(void *arg, int64_t first, int64_t last)
+{
+    for (int64_t t = first; t < last; t++) {
+        norm_vjp_row(arg, t);
+    }
+}
+
+static void norm_vjp_columns(void *arg, int64_t first, int64_t last)
+{
+    const struct norm_gradient *a = arg;
+    const int64_t n = a->r->width;
+    for (int64_t d = first; d < last; d++) {
+        double gain = 0.0, bias = 0.0;
+        for (int64_t t = 0; t < a->r->n_rows; t++) {
+            const double dy = (double)a->dy[t * n + d], x = (double)a->r->x_copy[t * n + d];
+            bias += dy;
+            gain += dy * ((x - a->mean[t]) * a->factor[t]);
+        }
+        if (a->d_gain) {
+            a->d_gain[d] += (float)gain;
+        }
+        if (a->d_bias) {
+            a->d_bias[d] += (float)bias;
+        }
+    }
+}
+
+static void norm_vjp(struct sonde_op_context *ctx, const void *record)
+{
+    const struct norm_record *r = record;
+    struct norm_gradient a = { .r = r, .dy = sonde_tape_incoming(ctx, r->y) };
+    a.dx = sonde_tape_into(ctx, r->x);
+    a.d_scale = sonde_tape_into_watched(ctx, r->scale);
+    a.d_normalized = sonde_tape_into_watched(ctx, r->normalized);
+    a.d_gain = sonde_tape_into_weight(ctx, &r->gain);
+    a.d_bias = sonde_tape_into_weight(ctx, &r->bias);
+    const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
+    struct sonde_norm_args args = r->args;
+    args.gain = &r->gain;
+    a.gain = offset_gain(ctx, &args, r->width);
+    a.mean = sonde_arena_alloc(ctx->arena, r->n_rows, sizeof(*a.mean));
+    a.factor = sonde_arena_alloc(ctx->arena, r->n_rows, sizeof(*a.factor));
+    ctx->failed = ctx->failed || !a.mean || !a.factor;
+    if (!ctx->failed) {
+        sonde_op_split_rows(ctx, r->n_rows, r->width, norm_vjp_rows, &a);
+    }
+    if (!ctx->failed && (a.d_gain || a.d_bias)) {
+        sonde_op_split_rows(ctx, r->width, r->n_rows, norm_vjp_columns, &a);
+    }
+    sonde_arena_rewind(ctx->arena, mark);
+}
+
+static int64_t define_side(struct sonde_op_context *ctx, const struct sonde_tensor *t)
+{
+    return t->data ? sonde_tape_define(ctx, t->data, sonde_tensor_elements(t)) : -1;
+}
+
+static void record_norm(struct sonde_op_context *ctx, const struct sonde_tensor *y,
+                        const struct sonde_tensor *x, const struct sonde_norm_args *args)
+{
+    struct norm_record *r = sonde_tape_alloc(ctx, 1, sizeof(*r));
+    if (!r) {
+        return;
+    }
+    *r = (struct norm_record){ .args = *args, .n_rows = x->dim[0], .width = x->dim[1] };
+    r->gain = args->gain ? *args->gain : (struct sonde_weight){ 0 };
+    r->bias = args->bias ? *args->bias : (struct sonde_weight){ 0 };
+    r->x = sonde_tape_use(ctx, x);
+    r->x_copy = sonde_tape_keep(ctx, r->x, x);
+    r->scale = define_side(ctx, &args->scale);
+    r->normalized = define_side(ctx, &args->normalized);
+    r->y = sonde_tape_define(ctx, y->data, sonde_tensor_elements(y));
+    sonde_tape_push(ctx, r->y, norm_vjp, r);
+}
+
 void sonde_op_norm(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x,
                    const struct sonde_norm_args *args)
 {
@@ -67,6 +195,9 @@ void sonde_op_norm(struct sonde_op_context *ctx, struct sonde_tensor y, struct s
     }
     assert(x.rank == 2 && y.rank == 2 && x.dim[0] == y.dim[0] && x.dim[1] == y.dim[1]);
     assert(x.stride[1] == 1 && y.stride[1] == 1);
+    if (ctx->tape) {
+        record_norm(ctx, &y, &x, args);
+    }
     const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
     struct norm norm = { .args = args, .x = x, .y = y };
     norm.gain = offset_gain(ctx, args, x.dim[1]);

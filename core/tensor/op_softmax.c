@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "core/tensor/op_common.h"
+#include "core/tensor/tape.h"
 #include "core/tensor/vector.h"
 
 /* The largest value as the shift of exp; 0 where there is none, so that -inf - shift is not NaN. */
@@ -63,6 +64,50 @@ static void log_softmax_rows(void *arg, int64_t first, int64_t last)
     }
 }
 
+struct softmax_record {
+    int64_t x, y, n_rows, n_columns;
+    bool is_log;
+    const float *x_copy; /* [T, V] */
+};
+
+/* With p = softmax(x): dx = p (dy - sum(dy p)), and for the logarithm dx = dy - p sum(dy). */
+static void softmax_vjp(struct sonde_op_context *ctx, const void *record)
+{
+    const struct softmax_record *r = record;
+    const float *all = sonde_tape_incoming(ctx, r->y);
+    float *into = sonde_tape_into(ctx, r->x);
+    const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
+    float *p = sonde_op_scratch(ctx, r->n_columns);
+    for (int64_t t = 0; t < r->n_rows && into && p; t++) {
+        const float *dy = all + t * r->n_columns;
+        float *dx = into + t * r->n_columns;
+        double sum = 0.0;
+        sonde_softmax_row(p, r->x_copy + t * r->n_columns, r->n_columns);
+        for (int64_t i = 0; i < r->n_columns; i++) {
+            sum += r->is_log ? (double)dy[i] : (double)dy[i] * (double)p[i];
+        }
+        for (int64_t i = 0; i < r->n_columns; i++) {
+            dx[i] += r->is_log ? (float)((double)dy[i] - (double)p[i] * sum)
+                               : (float)((double)p[i] * ((double)dy[i] - sum));
+        }
+    }
+    sonde_arena_rewind(ctx->arena, mark);
+}
+
+static void record_softmax(struct sonde_op_context *ctx, const struct sonde_tensor *y,
+                           const struct sonde_tensor *x, bool is_log)
+{
+    struct softmax_record *r = sonde_tape_alloc(ctx, 1, sizeof(*r));
+    if (!r) {
+        return;
+    }
+    *r = (struct softmax_record){ .n_rows = x->dim[0], .n_columns = x->dim[1], .is_log = is_log };
+    r->x = sonde_tape_use(ctx, x);
+    r->x_copy = sonde_tape_keep(ctx, r->x, x);
+    r->y = sonde_tape_define(ctx, y->data, sonde_tensor_elements(y));
+    sonde_tape_push(ctx, r->y, softmax_vjp, r);
+}
+
 static void run_rows(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x,
                      void (*run)(void *arg, int64_t first, int64_t last))
 {
@@ -71,6 +116,9 @@ static void run_rows(struct sonde_op_context *ctx, struct sonde_tensor y, struct
     }
     assert(x.rank == 2 && y.rank == 2 && x.dim[0] == y.dim[0] && x.dim[1] == y.dim[1]);
     assert(x.stride[1] == 1 && y.stride[1] == 1);
+    if (ctx->tape) {
+        record_softmax(ctx, &y, &x, run == log_softmax_rows);
+    }
     struct rows rows = { .x = x, .y = y };
     sonde_op_split_rows(ctx, x.dim[0], x.dim[1], run, &rows);
 }

@@ -28,7 +28,7 @@ struct sonde_tape; /* records vector-Jacobian products */
 
 struct sonde_op_context {
     struct sonde_arena *arena; /* scratch; an op gives back what it took. Exhaustion: see failed */
-    struct sonde_tape *tape;   /* NULL: nothing is kept for a backward pass */
+    struct sonde_tape *tape;   /* NULL: nothing is kept for a backward pass; see tape.h */
     struct sonde_pool *pool;   /* NULL: the calling thread alone */
     bool failed; /* set by an op whose scratch could not be had; results are then void. The forward
                     pass checks it once at the end */
