@@ -9,6 +9,7 @@
 #include "core/base/rng.h"
 #include "core/model/model.h"
 #include "tools/commands.h"
+#include "tools/edit_input.h"
 #include "tools/input.h"
 
 struct generate_options {
@@ -17,6 +18,7 @@ struct generate_options {
     double temperature, top_p;
     int bos;
     bool ignore_eos;
+    struct sonde_edit_options edit;
 };
 
 static const struct generate_options defaults = { .max_tokens = 100, .top_p = 1 };
@@ -37,6 +39,7 @@ static const struct sonde_cli_option options[] = {
       0, 0 },
     { "ignore-eos", 0, SONDE_CLI_FLAG, offsetof(struct generate_options, ignore_eos), NULL,
       "do not stop at the end-of-text token", NULL, 0, 0 },
+    SONDE_EDIT_OPTIONS(struct generate_options, edit),
     { 0 },
 };
 
@@ -52,6 +55,7 @@ struct generator {
     const struct sonde_model *model;
     const struct sonde_tokenizer *tokenizer;
     struct sonde_session *session;
+    struct sonde_edits *edits; /* NULL = none */
     struct sonde_rng rng;
     float *logits;               /* [V] */
     struct candidate *candidate; /* [V] */
@@ -148,9 +152,16 @@ static enum sonde_status add_row(struct generator *g, int32_t id, struct sonde_e
 static enum sonde_status feed(struct generator *g, const int32_t *ids, int64_t n,
                               struct sonde_error *error)
 {
-    struct sonde_forward_args args = {
-        .ids = ids, .n_tokens = n, .no_logits = true, .logits_last = g->logits
-    };
+    struct sonde_edit_pass pass = { .edits = g->edits, .first = sonde_session_cached(g->session) };
+    struct sonde_hook hook = { 0 };
+    if (g->edits)
+        hook = sonde_edits_hook(&pass);
+    struct sonde_forward_args args = { .ids = ids,
+                                       .n_tokens = n,
+                                       .hooks = &hook,
+                                       .n_hooks = g->edits != NULL,
+                                       .no_logits = true,
+                                       .logits_last = g->logits };
     return sonde_forward(g->session, &args, error);
 }
 
@@ -238,7 +249,10 @@ static enum sonde_status generate(struct generator *g, struct sonde_error *error
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                                "%s: %s models look both ways and cannot continue a text",
                                sonde_model_path(g->model), sonde_model_spec(g->model)->family);
-    enum sonde_status status = sonde_session_create(&g->session, g->model, &session_options, error);
+    enum sonde_status status = sonde_edit_input_open(&g->edits, &g->options->edit, g->model, NULL,
+                                                     0, (uint64_t)g->cli->common.seed, error);
+    if (!status)
+        status = sonde_session_create(&g->session, g->model, &session_options, error);
     return status ? status : run_prompt(g, error);
 }
 
@@ -289,6 +303,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         sonde_result_parameter_i64(result, "top_k", given->top_k);
         sonde_result_parameter_f64(result, "top_p", given->top_p);
         sonde_result_parameter_i64(result, "seed", cli->common.seed);
+        sonde_edit_input_parameter(&given->edit, result);
         g.table = sonde_result_add_table(result, "tokens", columns);
         double begin = sonde_cli_seconds();
         enum sonde_status status = generate(&g, error);
@@ -297,6 +312,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         sonde_error_memory(error, "the result");
     }
     sonde_session_destroy(&g.session);
+    sonde_edits_destroy(&g.edits);
     free(g.logits);
     free(g.candidate);
     sonde_buf_finish(&g.text);
@@ -313,9 +329,11 @@ const struct sonde_command sonde_command_generate = {
         "Prints the prompt and its continuation as it comes. Greedy unless --temperature is "
         "given; sampling is repeatable: --seed decides. Stops at the end-of-text token, after "
         "--max-tokens new tokens, or at the end of the context. With --json: the table `tokens` "
-        "with each new token's log-probability.\n"
+        "with each new token's log-probability. Edits hold for the prompt and all that follows; "
+        "positions count from the prompt's first token.\n"
         "\n"
-        "  sonde generate MODEL --prompt 'Once upon a time' --temperature 0.8 --top-p 0.9",
+        "  sonde generate MODEL --prompt 'Once upon a time' --temperature 0.8 --top-p 0.9\n"
+        "  sonde generate MODEL --prompt 'Once upon a time' --edit 'skip 0.mlp'",
     .options = options,
     .options_size = sizeof(struct generate_options),
     .defaults = &defaults,

@@ -10,6 +10,7 @@
 #include "core/tensor/gemm.h"
 #include "storage/store.h"
 #include "tools/commands.h"
+#include "tools/edit_input.h"
 #include "tools/input.h"
 #include "tools/store_info.h"
 
@@ -22,9 +23,10 @@
 
 struct record_options {
     struct sonde_input_options input;
+    struct sonde_edit_options edit;
     const char *store, *sites, *run;
     int dtype, compress;
-    int64_t mem;
+    int64_t mem, edit_control;
     bool resume, dry_run;
 };
 
@@ -53,6 +55,11 @@ static const struct sonde_cli_option options[] = {
     { "mem", 0, SONDE_CLI_BYTES, offsetof(struct record_options, mem), "BYTES",
       "memory budget, the mapped weights apart (default 1G)", NULL, 1, INT64_MAX },
     SONDE_INPUT_OPTIONS(struct record_options, input),
+    SONDE_EDIT_OPTIONS(struct record_options, edit),
+    { "edit-control", 0, SONDE_CLI_INTEGER, offsetof(struct record_options, edit_control), "N",
+      "record N further runs, NAME-control-1 .. (of --run NAME), with random directions of the "
+      "same norm in place of those of the edits",
+      NULL, 1, 1000 },
     { 0 },
 };
 
@@ -61,6 +68,8 @@ struct recording {
     const struct record_options *options;
     struct sonde_model *model;
     struct sonde_input *input;
+    struct sonde_edits *edits; /* NULL = none */
+    const char *run;           /* --run; of a control its own name */
     struct sonde_store *store;
     struct sonde_site_set *sites;
     struct sonde_stream *streams; /* [n_streams] */
@@ -77,15 +86,18 @@ static int64_t peak_rss_bytes(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
 }
 
-/* How --mem is shared out: what the process takes anyway, the writer's queue, the rest for the
- * forward passes. */
+/* How --mem is shared out: what the process takes anyway (edits too), the writer's queue, the rest
+ * for the forward passes. */
 struct budget {
     int64_t overhead, queue, forward;
 };
 
-static struct budget share_out(const struct record_options *o)
+static struct budget share_out(const struct recording *r)
 {
-    int64_t mem = o->mem ? o->mem : MEM_DEFAULT;
+    const struct record_options *o = r->options;
+    int64_t edit_bytes = r->edits ? sonde_edits_bytes(r->edits) : 0;
+    int64_t mem = (o->mem ? o->mem : MEM_DEFAULT) - edit_bytes;
+    mem = mem > 0 ? mem : 0;
     struct budget b = { .overhead = OVERHEAD_BYTES + mem / 4 };
     if (b.overhead > mem / 4 * 3)
         b.overhead = mem / 4 * 3;
@@ -93,6 +105,24 @@ static struct budget share_out(const struct record_options *o)
     b.queue = rest / 4 < QUEUE_BYTES_MAX ? rest / 4 : QUEUE_BYTES_MAX;
     b.forward = rest - b.queue;
     return b;
+}
+
+/* Those of the run itself (0) or of its control-th control. */
+static enum sonde_status open_edits(struct recording *r, int64_t control, struct sonde_error *error)
+{
+    const struct record_options *o = r->options;
+    enum sonde_status status = sonde_edit_input_open(&r->edits, &o->edit, r->model, o->store,
+                                                     control, (uint64_t)r->cli->common.seed, error);
+    if (status || !o->edit_control)
+        return status;
+    if (!r->edits || !sonde_edits_have_direction(r->edits))
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "--edit-control needs an edit with a direction: add, project-out, "
+                               "keep or flip");
+    if (!o->run)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "--edit-control needs a name for the run: --run NAME");
+    return SONDE_STATUS_OK;
 }
 
 static enum sonde_status open_all(struct recording *r, struct sonde_error *error)
@@ -120,7 +150,8 @@ static enum sonde_status open_all(struct recording *r, struct sonde_error *error
     if (!r->streams)
         return sonde_error_memory(error, "the streams");
     sonde_recorder_streams(r->model, r->sites, dtypes[o->dtype], r->streams);
-    return sonde_input_open(&r->input, &o->input, r->model, error);
+    status = open_edits(r, 0, error);
+    return status ? status : sonde_input_open(&r->input, &o->input, r->model, error);
 }
 
 /* The options that decide what a run holds; a resumed run must agree in them. */
@@ -154,32 +185,35 @@ static enum sonde_status begin_run(struct recording *r, struct sonde_sink **sink
         .d_vocab = spec->d_vocab,
         .n_ctx = spec->n_ctx,
     };
-    struct sonde_buf input = { 0 }, parameters = { 0 };
+    struct sonde_buf input = { 0 }, parameters = { 0 }, edits = { 0 };
     enum sonde_status status = sonde_model_hash(r->model, &model.hash, error);
     if (!status)
         status = sonde_input_describe(&r->options->input, &input, error);
     if (!status)
         status = describe_options(r, &parameters, error);
-    if (!status)
+    if (!status && r->edits)
+        status = sonde_edits_describe(r->edits, &edits, error);
+    if (!status && !r->store)
         status = sonde_store_open(&r->store, r->options->store, SONDE_STORE_CREATE, error);
     if (!status) {
         struct sonde_run_info info = {
-            .name = r->options->run,
+            .name = r->run,
             .command_line = r->cli->command_line,
             .input = input.data,
             .options_json = parameters.data,
-            .edits_json = "[]",
+            .edits_json = edits.data ? edits.data : "[]",
             .machine = sonde_gemm_library(),
             .seed = (uint64_t)r->cli->common.seed,
             .codec = codecs[r->options->compress],
             .resume = r->options->resume,
         };
-        int64_t queue = share_out(r->options).queue;
+        int64_t queue = share_out(r).queue;
         status = sonde_store_begin_run(r->store, &model, &info, r->streams, r->n_streams, queue,
                                        sink, &r->n_done, error);
     }
     sonde_buf_finish(&input);
     sonde_buf_finish(&parameters);
+    sonde_buf_finish(&edits);
     return status;
 }
 
@@ -193,13 +227,19 @@ static enum sonde_status record(struct recording *r, struct sonde_error *error)
         r->was_complete = true;
         return SONDE_STATUS_OK;
     }
-    struct budget budget = share_out(r->options);
+    struct budget budget = share_out(r);
+    struct sonde_edit_pass pass = { .edits = r->edits };
+    struct sonde_hook hook = { 0 };
+    if (r->edits)
+        hook = sonde_edits_hook(&pass);
     struct sonde_recorder_options recorder = {
         .sites = r->sites,
         .dtype = dtypes[r->options->dtype],
         .n_threads = (int)r->cli->common.threads,
         .mem_bytes = budget.forward,
         .skip_sequences = r->n_done,
+        .hooks = &hook,
+        .n_hooks = r->edits != NULL,
         .progress = &r->cli->progress,
     };
     status = sonde_recorder_run(r->model, sonde_input_reader(r->input), sink, &recorder, &r->stats,
@@ -222,6 +262,38 @@ static enum sonde_status record(struct recording *r, struct sonde_error *error)
     return sink->finish(sink, error);
 }
 
+/* The same input once more for every draw, into runs of their own. */
+static enum sonde_status record_controls(struct recording *r, struct sonde_error *error)
+{
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (int64_t k = 1; !status && k <= r->options->edit_control; k++) {
+        struct sonde_buf name = { 0 };
+        struct recording c = *r;
+        c.edits = NULL;
+        c.input = NULL;
+        c.n_done = 0;
+        c.was_complete = false;
+        c.stats = (struct sonde_recorder_stats){ 0 };
+        sonde_buf_printf(&name, "%s-control-%lld", r->options->run, (long long)k);
+        status = sonde_buf_status(&name, error);
+        c.run = name.data;
+        if (!status)
+            status = open_edits(&c, k, error);
+        if (!status)
+            status = sonde_input_open(&c.input, &r->options->input, r->model, error);
+        if (!status)
+            status = record(&c, error);
+        if (status)
+            sonde_error_prepend(error, "control %lld", (long long)k);
+        r->was_complete = r->was_complete && c.was_complete;
+        r->stats.n_nonfinite += c.stats.n_nonfinite;
+        sonde_input_close(&c.input);
+        sonde_edits_destroy(&c.edits);
+        sonde_buf_finish(&name);
+    }
+    return status;
+}
+
 static void add_parameters(const struct recording *r, struct sonde_result *result)
 {
     const struct record_options *o = r->options;
@@ -234,6 +306,9 @@ static void add_parameters(const struct recording *r, struct sonde_result *resul
     sonde_result_parameter_text(result, "bos", sonde_input_bos_names[o->input.bos]);
     if (o->input.max_tokens)
         sonde_result_parameter_i64(result, "max_tokens", o->input.max_tokens);
+    sonde_edit_input_parameter(&o->edit, result);
+    if (o->edit_control)
+        sonde_result_parameter_i64(result, "edit_control", o->edit_control);
     sonde_result_parameter_i64(result, "mem", o->mem ? o->mem : MEM_DEFAULT);
     sonde_result_parameter_bool(result, "dry_run", o->dry_run);
 }
@@ -338,6 +413,9 @@ static enum sonde_status dry_run(struct recording *r, struct sonde_result *resul
             sonde_store_estimate_bytes(r->streams, n_values, r->n_streams, counts->sequences,
                                        counts->tokens, counts->text_bytes);
         add_scalars(result, &t);
+        if (r->options->edit_control)
+            sonde_result_warn(result, "each of the %lld control runs takes as much again",
+                              (long long)r->options->edit_control);
         if (r->options->compress)
             sonde_result_warn(result, "bytes_stored is estimated without --compress zlib, which "
                                       "makes the store smaller");
@@ -404,6 +482,8 @@ static enum sonde_status run_all(struct recording *r, struct sonde_result **resu
     enum sonde_status status = open_all(r, error);
     if (!status && !r->options->dry_run)
         status = record(r, error);
+    if (!status && !r->options->dry_run)
+        status = record_controls(r, error);
     if (status)
         return status;
     *result = sonde_result_create("record");
@@ -424,12 +504,16 @@ static enum sonde_status run_all(struct recording *r, struct sonde_result **resu
 
 static int run(struct sonde_cli *cli, struct sonde_error *error)
 {
-    struct recording r = { .cli = cli, .options = cli->options, .began = sonde_cli_seconds() };
+    const struct record_options *given = cli->options;
+    struct recording r = {
+        .cli = cli, .options = given, .run = given->run, .began = sonde_cli_seconds()
+    };
     struct sonde_result *result = NULL;
     enum sonde_status status = run_all(&r, &result, error);
     int code = sonde_cli_finish(cli, &result, status, SONDE_EXIT_OK, error);
     sonde_store_close(&r.store);
     sonde_input_close(&r.input);
+    sonde_edits_destroy(&r.edits);
     sonde_model_close(&r.model);
     free(r.sites);
     free(r.streams);
@@ -443,11 +527,15 @@ const struct sonde_command sonde_command_record = {
     .description =
         "Every input item is one sequence; items longer than the context are cut into windows. "
         "What is stored does not depend on --threads or --mem, and an interrupted run that is "
-        "resumed ends in the same bytes as an uninterrupted one.\n"
+        "resumed ends in the same bytes as an uninterrupted one. Edits are kept with the run "
+        "(`sonde info`); what is recorded is what the rest of the pass used.\n"
         "\n"
         "  sonde record MODEL -o s.db --jsonl stories.jsonl --sites resid,attn\n"
         "  sonde record MODEL -o s.db --conllu x.conllu --sites 'blocks.*.hook_mlp_out'\n"
-        "  sonde record MODEL -o s.db --text 'Once upon a time' --sites all --dry-run",
+        "  sonde record MODEL -o s.db --text 'Once upon a time' --sites all --dry-run\n"
+        "  sonde record MODEL -o s.db --text 'Once upon a time' --edit 'skip 1.attn'\n"
+        "  sonde record MODEL -o s.db --file t --run out --edit-control 10 \\\n"
+        "    --edit 'project-out blocks.*.hook_resid_post v.npy'",
     .options = options,
     .options_size = sizeof(struct record_options),
     .args = "MODEL",

@@ -65,6 +65,8 @@ static void add_runs(struct sonde_result *r, const struct sonde_store_runs *runs
         add_origin(t, run->name, "tokenizer", run->tokenizer);
         add_origin(t, run->name, "input", run->input);
         add_origin(t, run->name, "options", run->options_json);
+        if (!sonde_str_equal(run->edits_json, "[]"))
+            add_origin(t, run->name, "edits", run->edits_json);
         add_origin(t, run->name, "machine", run->machine);
         add_origin(t, run->name, "command", run->command_line);
     }
