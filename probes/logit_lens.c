@@ -353,6 +353,8 @@ static enum sonde_status check_by_forward(struct lens *l, int64_t sequence,
     struct sonde_forward_args args = {
         .ids = l->source->token_id + s->first_row,
         .n_tokens = s->n_tokens,
+        .hooks = l->run->args->hooks,
+        .n_hooks = l->run->args->n_hooks,
         .no_logits = true,
         .logits_last = value,
     };
@@ -374,6 +376,23 @@ static enum sonde_status check_by_forward(struct lens *l, int64_t sequence,
     return status;
 }
 
+/* Behind the last row of the stream the lens is the model's own readout, unless that is edited. */
+static bool has_own_readout(const struct sonde_probe_run_args *args)
+{
+    const enum sonde_site_kind kinds[] = {
+        SONDE_SITE_LN_FINAL_SCALE, SONDE_SITE_LN_FINAL_NORMALIZED, SONDE_SITE_LN_FINAL_OUT,
+        SONDE_SITE_HEAD_LN_SCALE,  SONDE_SITE_HEAD_LN_NORMALIZED,  SONDE_SITE_HEAD_LN_OUT,
+        SONDE_SITE_LOGITS,
+    };
+    bool own = !args->edited;
+    for (int h = 0; h < args->n_hooks; h++) {
+        for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++)
+            own = own &&
+                  !sonde_site_set_has(args->hooks[h].edit, (struct sonde_site){ kinds[k], -1 });
+    }
+    return own;
+}
+
 static enum sonde_status check_final(struct lens *l, struct sonde_error *error)
 {
     struct sonde_result *result = l->run->result;
@@ -383,6 +402,12 @@ static enum sonde_status check_final(struct lens *l, struct sonde_error *error)
                           "activations are stored as %s: the lens reads rounded rows, and its last "
                           "row is not compared with the logits",
                           sonde_dtype_name(final->dtype));
+        return SONDE_STATUS_OK;
+    }
+    if (!has_own_readout(l->run->args)) {
+        sonde_result_warn(result, "%s: the lens's last row is not compared with the logits",
+                          l->run->args->edited ? "the run was recorded with edits"
+                                               : "the edits change the readout itself");
         return SONDE_STATUS_OK;
     }
     enum sonde_status status = SONDE_STATUS_OK;

@@ -49,6 +49,11 @@ struct sonde_probe_run_args {
     struct sonde_pool *pool;
     int64_t mem_bytes; /* budget of the probe's own arrays; 0 = 1 GiB */
     uint64_t seed;
+    /* The edits under which the source's text was run on the spot: a probe that runs the model once
+     * more uses them too. */
+    const struct sonde_hook *hooks;
+    int n_hooks;
+    bool edited; /* the source is a run that was recorded with edits */
     const struct sonde_progress *progress;
     /* The same sequences through a model of the same shape with random weights (kind
      * "random-weights"), recorded at the sites matching patterns; the caller destroys the source.

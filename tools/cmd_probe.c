@@ -4,6 +4,7 @@
 #include "core/base/num.h"
 #include "tools/cli.h"
 #include "tools/commands.h"
+#include "tools/edit_input.h"
 #include "tools/input.h"
 #include "tools/probe_input.h"
 
@@ -17,6 +18,7 @@ struct probe_options {
     int64_t mem;
     bool no_store;
     struct sonde_input_options input;
+    struct sonde_edit_options edit;
 };
 
 static const struct sonde_cli_option options[] = {
@@ -33,6 +35,7 @@ static const struct sonde_cli_option options[] = {
     { "no-store", 0, SONDE_CLI_FLAG, offsetof(struct probe_options, no_store), NULL,
       "do not keep the result in the store", NULL, 0, 0 },
     SONDE_INPUT_OPTIONS(struct probe_options, input),
+    SONDE_EDIT_OPTIONS(struct probe_options, edit),
     { 0 },
 };
 
@@ -70,7 +73,12 @@ static enum sonde_status record_text(struct sonde_probe_input *input,
                                "a text needs a model to run it: sonde probe %s MODEL ..",
                                probe->name);
     struct sonde_buf patterns = { 0 };
-    enum sonde_status status = sonde_probe_sites(probe, values, &patterns, error);
+    struct sonde_edits *edits = NULL;
+    enum sonde_status status = sonde_edit_input_open(&edits, &given->edit, input->model, NULL, 0,
+                                                     (uint64_t)input->cli->common.seed, error);
+    sonde_probe_input_set_edits(input, edits);
+    if (status == SONDE_STATUS_OK)
+        status = sonde_probe_sites(probe, values, &patterns, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_input_open(text, &given->input, input->model, error);
     if (status == SONDE_STATUS_OK)
@@ -88,6 +96,11 @@ static enum sonde_status open_input(struct sonde_probe_input *input,
     const struct probe_options *given = input->cli->options;
     struct places places;
     enum sonde_status status = find_places(input->cli, &places, error);
+    if (status == SONDE_STATUS_OK && (given->edit.edit.n || given->edit.store) &&
+        (places.store || !sonde_input_is_given(&given->input)))
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "--edit goes with a text that MODEL runs now (--text, --file, ..); "
+                               "for a store: sonde record --edit");
     if (status == SONDE_STATUS_OK && places.model) {
         struct sonde_model_options model_options = { .allow_missing_tokenizer = true };
         status = sonde_model_open(&input->model, places.model, &model_options, error);
@@ -148,7 +161,11 @@ static enum sonde_status run_probe(struct sonde_probe_input *input, const struct
         .progress = &cli->progress,
         .open_baseline = sonde_probe_input_baseline,
         .baseline_ctx = input,
+        .hooks = &input->hook,
+        .n_hooks = input->edits != NULL,
     };
+    if (status == SONDE_STATUS_OK && input->store && input->source)
+        status = sonde_probe_input_is_edited(input, &args.edited, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_probe_run(probe, &args, out, error);
     if (status == SONDE_STATUS_LIMIT) {
@@ -157,8 +174,11 @@ static enum sonde_status run_probe(struct sonde_probe_input *input, const struct
         sonde_error_prepend(error, "--mem %s, shared with the program and what it has open",
                             budget);
     }
-    if (status == SONDE_STATUS_OK && text)
+    if (status == SONDE_STATUS_OK && text) {
+        const struct probe_options *given = cli->options;
         sonde_input_warn(text, *out);
+        sonde_edit_input_parameter(&given->edit, *out);
+    }
     sonde_input_close(&text);
     sonde_pool_destroy(&pool);
     return status;
@@ -244,6 +264,7 @@ const struct sonde_command sonde_command_probe = {
         "\n"
         "  sonde probe linear s.db --streams 'blocks.*.hook_resid_post' --labels upos\n"
         "  sonde probe logit-lens MODEL --text 'Once upon a time' -o lens\n"
+        "  sonde probe logit-lens MODEL --text 'Once upon a time' --edit 'skip 0.mlp'\n"
         "  sonde probe attention s.db --sequence 3 --layers 0 --heads 2",
     .options = options,
     .options_size = sizeof(struct probe_options),

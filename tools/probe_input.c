@@ -15,6 +15,7 @@ void sonde_probe_input_finish(struct sonde_probe_input *input)
         sonde_store_close(&input->temporary[i]);
     input->n_temporary = 0;
     sonde_store_close(&input->store);
+    sonde_edits_destroy(&input->edits);
     sonde_model_close(&input->model);
 }
 
@@ -93,6 +94,27 @@ enum sonde_status sonde_probe_input_open_model(struct sonde_probe_input *input,
 {
     enum sonde_status status = input->model ? SONDE_STATUS_OK : open_recorded_model(input, error);
     return status == SONDE_STATUS_OK ? check_recorded_model(input, error) : status;
+}
+
+enum sonde_status sonde_probe_input_is_edited(const struct sonde_probe_input *input, bool *out,
+                                              struct sonde_error *error)
+{
+    struct sonde_store_runs runs = { 0 };
+    enum sonde_status status = sonde_store_list_runs(input->store, &runs, error);
+    for (int64_t i = 0; status == SONDE_STATUS_OK && i < runs.n; i++) {
+        if (sonde_str_equal(runs.run[i].name, input->source->run_name))
+            *out = !sonde_str_equal(runs.run[i].edits_json, "[]");
+    }
+    sonde_store_runs_finish(&runs);
+    return status;
+}
+
+void sonde_probe_input_set_edits(struct sonde_probe_input *input, struct sonde_edits *edits)
+{
+    input->edits = edits;
+    input->pass = (struct sonde_edit_pass){ .edits = edits };
+    if (edits)
+        input->hook = sonde_edits_hook(&input->pass);
 }
 
 /* A fresh store in the folder for temporary files. SQLite needs a name to open; the file is
@@ -176,7 +198,10 @@ static enum sonde_status record_into(struct sonde_probe_input *input, struct son
     free(streams);
     if (status != SONDE_STATUS_OK)
         return status;
+    bool edited = input->edits && model == input->model;
     struct sonde_recorder_options options = {
+        .hooks = &input->hook,
+        .n_hooks = edited,
         .sites = sites,
         .dtype = SONDE_DTYPE_F32,
         .n_threads = (int)input->cli->common.threads,

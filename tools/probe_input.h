@@ -8,6 +8,7 @@
 #ifndef SONDE_TOOLS_PROBE_INPUT_H
 #define SONDE_TOOLS_PROBE_INPUT_H
 
+#include "core/model/edit.h"
 #include "core/model/recorder.h"
 #include "probes/registry.h"
 #include "storage/store.h"
@@ -20,7 +21,10 @@ struct sonde_probe_input {
     struct sonde_model *model;   /* NULL where none was given or needed */
     struct sonde_store *store;   /* the user's; NULL where activations are made on the spot */
     struct sonde_source *source; /* NULL where the probe reads no activations */
-    int64_t mem_bytes;           /* --mem: what the whole run may hold in memory */
+    struct sonde_edits *edits;   /* of the text that is run on the spot; NULL = none */
+    struct sonde_edit_pass pass; /* that hook runs */
+    struct sonde_hook hook;
+    int64_t mem_bytes; /* --mem: what the whole run may hold in memory */
     /* Temporary stores of sources that this run made; closed by finish. */
     struct sonde_store *temporary[SONDE_PROBE_TEMPORARY_MAX];
     int n_temporary;
@@ -44,8 +48,16 @@ bool sonde_probe_input_is_store(const char *path);
 SONDE_MUST_USE enum sonde_status sonde_probe_input_open_model(struct sonde_probe_input *input,
                                                               struct sonde_error *error);
 
+/* Whether input->source is a run that was recorded with edits. */
+SONDE_MUST_USE enum sonde_status sonde_probe_input_is_edited(const struct sonde_probe_input *input,
+                                                             bool *out, struct sonde_error *error);
+
+/* Takes the edits over. */
+void sonde_probe_input_set_edits(struct sonde_probe_input *input, struct sonde_edits *edits);
+
 /* Records the reader's sequences at the sites matching patterns into a temporary store and opens a
- * source over it. */
+ * source over it. The edits hold for input->model alone: a baseline's own random values have
+ * nothing to do with directions and means of the model's. */
 SONDE_MUST_USE enum sonde_status
 sonde_probe_input_record(struct sonde_probe_input *input, const struct sonde_model *model,
                          const struct sonde_sequence_reader *reader, const char *patterns,

@@ -94,3 +94,26 @@ $ sonde record $SHARED/models/tinystories-656k --text x -o s.db --edit-store s.d
 $ ls -A
 > v.npy
 > w.npy
+
+== a probe of a text sees the edited pass, and checks against it
+need models/tinystories-656k
+$ m=$SHARED/models/tinystories-656k; l() { sonde probe logit-lens $m "$@" --json -q; }; e='add blocks.0.hook_resid_post[positions=2-] v.npy 3'; python3 $CLI/edit_check.py spread v.npy 128; l --text 'Once upon a time' > plain.json; l --text 'Once upon a time' --edit "$e" > now.json; sonde record $m --text 'Once upon a time' -o s.db --edit "$e" -q > /dev/null; l s.db > stored.json; for f in plain now stored; do python3 $CLI/js.py "[(c['name'], c['ok']) for c in r['checks']], r['warnings']" < $f.json; python3 $CLI/js.py "[x for x in tab('lens') if 'mid' not in str(x)]" < $f.json | sha256sum; done > seen; sed 's/^[0-9a-f]\{64\}.*/hash/' seen; grep -c ' -$' <(sort -u seen | grep ' -$')
+> ([('lens at the last layer equals the logits', True)], [])
+> hash
+> ([('lens at the last layer equals the logits', True)], [])
+> hash
+> ([], ["the run was recorded with edits: the lens's last row is not compared with the logits"])
+> hash
+> 2
+$ sonde probe logit-lens $SHARED/models/tinystories-656k --text 'Once upon a time' --edit 'zero ln_final.hook_normalized' --json 2> warning | python3 $CLI/js.py "r['checks'], r['parameters']['edits']"; cat warning
+> ([], 'zero ln_final.hook_normalized')
+> sonde probe: warning: the edits change the readout itself: the lens's last row is not compared with the logits
+$ sonde probe logit-lens $SHARED/models/tinystories-656k s.db --edit 'skip 0'
+! sonde probe: --edit goes with a text that MODEL runs now (--text, --file, ..); for a store: sonde record --edit
+? 2
+$ sonde probe kv-memory $SHARED/models/tinystories-656k --edit 'skip 0'
+! sonde probe: --edit goes with a text that MODEL runs now (--text, --file, ..); for a store: sonde record --edit
+? 2
+$ sonde probe logit-lens $SHARED/models/tinystories-656k --text x --edit 'skip 9'
+! sonde probe: edit 'skip 9': site 'blocks.9.hook_attn_out': no such layer, the model has layers 0 to 1
+? 2
