@@ -6,11 +6,11 @@
  * its beginning to its end, while readers come and go.
  */
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/num.h"
+#include "core/base/thread.h"
 #include "storage/append.h"
 #include "storage/layout.h"
 #include "storage/run.h"
@@ -407,17 +407,7 @@ static void writer_abandon(struct sonde_sink *sink)
 
 static enum sonde_status start_thread(struct writer *writer, struct sonde_error *error)
 {
-    /* Signals are for the program's own threads. */
-    sigset_t all, before;
-    sigfillset(&all);
-    /* Faults belong to the thread that makes them: blocked, they kill past any handler. */
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&writer->thread, NULL, write_items, writer);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int code = sonde_thread_start(&writer->thread, write_items, writer);
     if (code != 0)
         return sonde_error_set(error, SONDE_STATUS_MEMORY, "%s: cannot start a thread: %s",
                                writer->store->path, strerror(code));

@@ -6,11 +6,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "core/base/thread.h"
 
 #define THREADS_MAX 1024
 
@@ -77,27 +78,17 @@ static int usable_cores(void)
     return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : (int)n;
 }
 
-/* Signals belong to the thread that runs the program: the others start with all of them blocked. */
 static int start_threads(struct sonde_pool *pool)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    /* Faults belong to the thread that makes them: blocked, they kill past any handler. */
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int failure = 0;
     for (int i = 1; i < pool->n_threads && !failure; i++) {
         struct worker *worker = &pool->workers[i];
         worker->pool = pool;
         worker->index = i;
-        failure = pthread_create(&worker->thread, NULL, worker_main, worker);
+        failure = sonde_thread_start(&worker->thread, worker_main, worker);
         if (!failure)
             pool->n_started = i;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failure;
 }
 
