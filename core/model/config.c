@@ -107,6 +107,56 @@ static enum sonde_status positive(const struct sonde_config *config, const char 
     return SONDE_STATUS_OK;
 }
 
+/* The size under `own` (NULL = none), else under the name that most families use. */
+static enum sonde_status named_size(const struct sonde_config *config, const char *own,
+                                    const char *common, int64_t fallback, int64_t max, int64_t *out,
+                                    struct sonde_error *error)
+{
+    return sonde_config_size(config, own ? own : common, own ? common : NULL, fallback, max, out,
+                             error);
+}
+
+enum sonde_status sonde_config_read_sizes(const struct sonde_config *config,
+                                          const struct sonde_config_sizes *keys,
+                                          struct sonde_spec *spec, struct sonde_error *error)
+{
+    int64_t n_layers = 0;
+    enum sonde_status status = named_size(config, keys->d_model, "hidden_size", 0,
+                                          SONDE_SPEC_SIZE_MAX, &spec->d_model, error);
+    if (status == SONDE_STATUS_OK) {
+        status = named_size(config, keys->n_layers, "num_hidden_layers", 0, SONDE_LAYERS_MAX,
+                            &n_layers, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = named_size(config, keys->n_heads, "num_attention_heads", 0, SONDE_SPEC_HEADS_MAX,
+                            &spec->n_heads, error);
+    }
+    spec->n_kv_heads = spec->n_heads;
+    if (status == SONDE_STATUS_OK && keys->n_kv_heads) {
+        status = sonde_config_size(config, keys->n_kv_heads, NULL, spec->n_heads,
+                                   SONDE_SPEC_HEADS_MAX, &spec->n_kv_heads, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = sonde_config_size(config, keys->d_mlp ? keys->d_mlp : "intermediate_size", NULL,
+                                   keys->d_mlp ? 4 * spec->d_model : 0, SONDE_SPEC_SIZE_MAX,
+                                   &spec->d_mlp, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = sonde_config_size(config, "vocab_size", NULL, 0, SONDE_SPEC_SIZE_MAX,
+                                   &spec->d_vocab, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = named_size(config, keys->n_ctx, "max_position_embeddings", keys->n_ctx_default,
+                            SONDE_SPEC_SIZE_MAX, &spec->n_ctx, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = sonde_config_head_size(config, keys->d_head, spec->d_model, spec->n_heads,
+                                        &spec->d_head, error);
+    }
+    spec->n_layers = (int)n_layers;
+    return status;
+}
+
 enum sonde_status sonde_config_positive(const struct sonde_config *config, const char *key,
                                         const char *other, double fallback, double max, double *out,
                                         struct sonde_error *error)

@@ -41,6 +41,20 @@ SONDE_MUST_USE enum sonde_status sonde_config_head_size(const struct sonde_confi
                                                         const char *key, int64_t d_model,
                                                         int64_t n_heads, int64_t *out,
                                                         struct sonde_error *error);
+/* Keys of a family's sizes, tried before the common hidden_size, num_hidden_layers,
+ * num_attention_heads and max_position_embeddings (NULL = these alone). */
+struct sonde_config_sizes {
+    const char *d_model, *n_layers, *n_heads, *n_ctx;
+    const char *d_mlp;      /* NULL = intermediate_size, required; else 4 d_model where absent */
+    const char *n_kv_heads; /* NULL or absent: n_heads */
+    const char *d_head;     /* NULL or absent: d_model / n_heads */
+    int64_t n_ctx_default;
+};
+/* Reads all sizes of the spec, vocab_size among them. */
+SONDE_MUST_USE enum sonde_status sonde_config_read_sizes(const struct sonde_config *config,
+                                                         const struct sonde_config_sizes *keys,
+                                                         struct sonde_spec *spec,
+                                                         struct sonde_error *error);
 /* A finite number above 0 and at most max. */
 SONDE_MUST_USE enum sonde_status sonde_config_positive(const struct sonde_config *config,
                                                        const char *key, const char *other,

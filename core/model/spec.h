@@ -39,30 +39,28 @@ struct sonde_spec {
     double rotary_base;
 
     bool causal;
-    float
-        attention_scale; /* usually 1 / sqrt(d_head); per-layer variants in attention_scale_layer */
-    bool attention_scale_by_layer; /* further divided by (layer + 1): GPT-2's
-                                      scale_attn_by_inverse_layer_idx */
-    int64_t window;                /* 0 = none */
+    float attention_scale; /* multiplies q.k: 1 / sqrt(d_head), or 1 */
+    /* Further divided by (layer + 1): GPT-2's scale_attn_by_inverse_layer_idx. */
+    bool attention_scale_by_layer;
+    int64_t window;   /* keys that a query sees at most; 0 = all */
     bool parallel;    /* attention and MLP read the same stream and are added together */
     bool shared_norm; /* parallel with one norm (GPT-J, Phi) */
 
     enum sonde_activation activation;
     bool gated;
-    bool token_types;     /* BERT's segment embedding */
-    float embed_scale;    /* multiplies the embedding; 1 */
-    float logit_softcap;  /* 0 = none */
-    bool tied;            /* the unembedding is the embedding */
-    bool mlm_head;        /* dense, activation, norm before the unembedding: masked-LM encoders */
-    bool headless;        /* no unembedding in the files: the model has no logits */
-    bool interleaved_qkv; /* for `sonde info` only: fused projections were split at load */
+    bool token_types;    /* BERT's segment embedding */
+    float embed_scale;   /* multiplies the embedding; 1 where the family has none */
+    float logit_softcap; /* logits become cap tanh(logits / cap); 0 = none */
+    bool tied;           /* the unembedding is the embedding */
+    bool mlm_head;       /* dense, activation, norm before the unembedding: masked-LM encoders */
+    bool headless;       /* no unembedding in the files: the model has no logits */
 };
 
 /* The sites that a model with this spec has. */
 void sonde_spec_sites(const struct sonde_spec *spec, struct sonde_site_set *out);
-/* Values of one row of the site (map sites: heads). The shape of a row: rank 1 or 2, dim[2] (map
- * sites: {heads}). */
+/* Values of one row of the site (map sites: heads). */
 int64_t sonde_spec_site_width(const struct sonde_spec *spec, enum sonde_site_kind kind);
+/* The shape of one row into dim; returns its rank, 1 or 2 (map sites: {heads}). */
 int sonde_spec_site_shape(const struct sonde_spec *spec, enum sonde_site_kind kind, int64_t dim[2]);
 /* The row space is the map of attention, [H, T, T], and not a row per token. */
 bool sonde_site_is_map(enum sonde_site_kind kind);
@@ -78,23 +76,29 @@ enum {
 SONDE_MUST_USE enum sonde_status sonde_spec_validate(const struct sonde_spec *spec,
                                                      const char *name, struct sonde_error *error);
 
+/* Weights as linear maps [out, in], whatever their storage (struct sonde_weight); vectors are
+ * [out]. What a family does not have is absent (sonde_weight_present). */
 struct sonde_layer_weights {
     struct sonde_weight ln1_gain, ln1_bias, ln2_gain, ln2_bias;
-    struct sonde_weight w_q, w_k, w_v,
-        w_o; /* linear; views into a fused tensor where it is fused */
+    struct sonde_weight w_q; /* [H E, D]; like the next three a copy where the file fuses them */
+    struct sonde_weight w_k; /* [G E, D] */
+    struct sonde_weight w_v; /* [G E, D] */
+    struct sonde_weight w_o; /* [D, H E] */
     struct sonde_weight b_q, b_k, b_v, b_o;
-    struct sonde_weight w_gate, w_up, w_down; /* plain MLP: w_up is the input projection */
+    struct sonde_weight w_gate; /* [F, D]; gated MLPs only */
+    struct sonde_weight w_up;   /* [F, D]; of a plain MLP the input projection */
+    struct sonde_weight w_down; /* [D, F] */
     struct sonde_weight b_gate, b_up, b_down;
 };
 struct sonde_weights {
     struct sonde_weight embed;      /* [V, D] */
-    struct sonde_weight pos_embed;  /* [n, D] */
+    struct sonde_weight pos_embed;  /* [n_ctx, D] */
     struct sonde_weight token_type; /* [types, D] */
     struct sonde_weight embed_ln_gain, embed_ln_bias;
     struct sonde_weight ln_final_gain, ln_final_bias;
     struct sonde_weight unembed, unembed_bias; /* [V, D], [V] */
-    struct sonde_weight head_dense, head_dense_bias, head_ln_gain,
-        head_ln_bias;                  /* masked-LM head */
+    /* Masked-LM head: [D, D], the others [D]. */
+    struct sonde_weight head_dense, head_dense_bias, head_ln_gain, head_ln_bias;
     struct sonde_layer_weights *layer; /* [n_layers] */
 };
 

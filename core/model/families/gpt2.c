@@ -4,44 +4,17 @@
 
 #include "core/model/family.h"
 
-static enum sonde_status read_sizes(const struct sonde_config *config, struct sonde_spec *spec,
-                                    struct sonde_error *error)
-{
-    int64_t n_layers = 0;
-    enum sonde_status status = sonde_config_size(config, "n_embd", "hidden_size", 0,
-                                                 SONDE_SPEC_SIZE_MAX, &spec->d_model, error);
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "n_layer", "num_hidden_layers", 0, SONDE_LAYERS_MAX,
-                                   &n_layers, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "n_head", "num_attention_heads", 0, SONDE_SPEC_HEADS_MAX,
-                                   &spec->n_heads, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "n_inner", NULL, 4 * spec->d_model, SONDE_SPEC_SIZE_MAX,
-                                   &spec->d_mlp, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "vocab_size", NULL, 0, SONDE_SPEC_SIZE_MAX,
-                                   &spec->d_vocab, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "n_positions", "max_position_embeddings", 1024,
-                                   SONDE_SPEC_SIZE_MAX, &spec->n_ctx, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_head_size(config, NULL, spec->d_model, spec->n_heads, &spec->d_head,
-                                        error);
-    }
-    spec->n_layers = (int)n_layers;
-    spec->n_kv_heads = spec->n_heads;
-    return status;
-}
-
 static enum sonde_status read_config(const struct sonde_config *config, struct sonde_spec *spec,
                                      struct sonde_error *error)
 {
+    static const struct sonde_config_sizes sizes = {
+        .d_model = "n_embd",
+        .n_layers = "n_layer",
+        .n_heads = "n_head",
+        .n_ctx = "n_positions",
+        .d_mlp = "n_inner",
+        .n_ctx_default = 1024,
+    };
     static const char *const read[] = {
         "n_embd",
         "hidden_size",
@@ -61,7 +34,7 @@ static enum sonde_status read_config(const struct sonde_config *config, struct s
         NULL,
     };
     bool scaled = true;
-    enum sonde_status status = read_sizes(config, spec, error);
+    enum sonde_status status = sonde_config_read_sizes(config, &sizes, spec, error);
     if (status == SONDE_STATUS_OK) {
         status = sonde_config_positive(config, "layer_norm_epsilon", NULL, 1e-5, 1.0,
                                        &spec->norm_eps, error);

@@ -4,41 +4,6 @@
 
 #include "core/model/family.h"
 
-static enum sonde_status read_sizes(const struct sonde_config *config, struct sonde_spec *spec,
-                                    struct sonde_error *error)
-{
-    int64_t n_layers = 0;
-    enum sonde_status status = sonde_config_size(config, "hidden_size", NULL, 0,
-                                                 SONDE_SPEC_SIZE_MAX, &spec->d_model, error);
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "num_hidden_layers", NULL, 0, SONDE_LAYERS_MAX,
-                                   &n_layers, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "num_attention_heads", NULL, 0, SONDE_SPEC_HEADS_MAX,
-                                   &spec->n_heads, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "intermediate_size", NULL, 0, SONDE_SPEC_SIZE_MAX,
-                                   &spec->d_mlp, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "vocab_size", NULL, 0, SONDE_SPEC_SIZE_MAX,
-                                   &spec->d_vocab, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_size(config, "max_position_embeddings", NULL, 2048,
-                                   SONDE_SPEC_SIZE_MAX, &spec->n_ctx, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_config_head_size(config, NULL, spec->d_model, spec->n_heads, &spec->d_head,
-                                        error);
-    }
-    spec->n_layers = (int)n_layers;
-    spec->n_kv_heads = spec->n_heads;
-    return status;
-}
-
 static enum sonde_status read_rotary(const struct sonde_config *config, struct sonde_spec *spec,
                                      struct sonde_error *error)
 {
@@ -57,6 +22,7 @@ static enum sonde_status read_rotary(const struct sonde_config *config, struct s
 static enum sonde_status read_config(const struct sonde_config *config, struct sonde_spec *spec,
                                      struct sonde_error *error)
 {
+    static const struct sonde_config_sizes sizes = { .n_ctx_default = 2048 };
     static const char *const read[] = {
         "hidden_size",           "num_hidden_layers",   "num_attention_heads",
         "intermediate_size",     "vocab_size",          "max_position_embeddings",
@@ -65,7 +31,7 @@ static enum sonde_status read_config(const struct sonde_config *config, struct s
         "rope_scaling",          "rope_parameters",     "use_parallel_residual",
         "attention_bias",        "tie_word_embeddings", NULL,
     };
-    enum sonde_status status = read_sizes(config, spec, error);
+    enum sonde_status status = sonde_config_read_sizes(config, &sizes, spec, error);
     if (status == SONDE_STATUS_OK) {
         status = read_rotary(config, spec, error);
     }
@@ -92,7 +58,6 @@ static enum sonde_status read_config(const struct sonde_config *config, struct s
     spec->rotary_style = SONDE_ROTARY_HALF;
     spec->causal = true;
     spec->attention_scale = spec->d_head > 0 ? (float)(1.0 / sqrt((double)spec->d_head)) : 0.0f;
-    spec->interleaved_qkv = true;
     return status;
 }
 
