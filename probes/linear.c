@@ -7,9 +7,8 @@ static const struct sonde_probe_option options[] = {
     { "streams", SONDE_PROBE_TEXT, "resid", NULL, "pattern of the streams to probe, one fit each" },
     { "labels", SONDE_PROBE_TEXT, NULL, NULL, "label set of the store (required)" },
     { "l2", SONDE_PROBE_TEXT, "auto", NULL,
-      "penalty, 1/C of scikit-learn; auto: by cross-validation over training sequences" },
+      "penalty (linear: 1/C of scikit-learn); auto: by cross-validation over training sequences" },
     { "folds", SONDE_PROBE_INTEGER, "5", NULL, "folds of --l2 auto" },
-    { "penalty", SONDE_PROBE_CHOICE, "l2", "l2|l1|none", "kind of the penalty (classes)" },
     { "control", SONDE_PROBE_FLAG, NULL, NULL,
       "also a control task: a random label for each word type; gives selectivity" },
     { "baseline", SONDE_PROBE_CHOICE, NULL, "random-weights",
@@ -24,47 +23,19 @@ static const struct sonde_probe_option options[] = {
       "row of a sequence, for labels of sequences" },
     { "keep-special", SONDE_PROBE_FLAG, NULL, NULL, "special and BOS tokens are samples too" },
     { "no-standardise", SONDE_PROBE_FLAG, NULL, NULL, "fit the features as they are" },
+    { "bootstrap", SONDE_PROBE_INTEGER, "1000", NULL,
+      "resamples of the test sequences for the interval; 0 = none" },
+    { "per-class", SONDE_PROBE_FLAG, NULL, NULL, "table classes for every stream, not the best" },
+    { "save", SONDE_PROBE_PATH, NULL, NULL, "write the weights (safetensors)" },
+    { "load", SONDE_PROBE_PATH, NULL, NULL,
+      "apply saved weights to all labelled rows, fit nothing" },
+    { "penalty", SONDE_PROBE_CHOICE, "l2", "l2|l1|none", "kind of the penalty (classes)" },
     { "max-iterations", SONDE_PROBE_INTEGER, "1000", NULL, "at most so many of L-BFGS" },
     { "tolerance", SONDE_PROBE_REAL, "1e-5", NULL,
       "end where no gradient entry of the mean loss is larger" },
-    { "bootstrap", SONDE_PROBE_INTEGER, "1000", NULL,
-      "resamples of the test sequences for the interval; 0 = none" },
-    { "per-class", SONDE_PROBE_FLAG, NULL, NULL, "table classes for every stream, not the best" },
-    { "save", SONDE_PROBE_PATH, NULL, NULL, "write the weights (safetensors)" },
-    { "load", SONDE_PROBE_PATH, NULL, NULL,
-      "apply saved weights to all labelled rows, fit nothing" },
 };
-enum { N_OPTIONS = sizeof(options) / sizeof(options[0]) };
-
-/* The closed forms have no iterations; what does not apply to them is not offered. */
-static const struct sonde_probe_option closed_options[] = {
-    { "streams", SONDE_PROBE_TEXT, "resid", NULL, "pattern of the streams to probe, one fit each" },
-    { "labels", SONDE_PROBE_TEXT, NULL, NULL, "label set of the store (required)" },
-    { "l2", SONDE_PROBE_TEXT, "auto", NULL,
-      "penalty; auto: by cross-validation over training sequences" },
-    { "folds", SONDE_PROBE_INTEGER, "5", NULL, "folds of --l2 auto" },
-    { "control", SONDE_PROBE_FLAG, NULL, NULL,
-      "also a control task: a random label for each word type; gives selectivity" },
-    { "baseline", SONDE_PROBE_CHOICE, NULL, "random-weights",
-      "also the same probe on the model with random weights" },
-    { "metric", SONDE_PROBE_CHOICE, "auto", "auto|accuracy|macro-f1|auroc|r2|spearman",
-      "what the table's value is; auto: accuracy, r2 for real labels" },
-    { "task", SONDE_PROBE_CHOICE, "auto", "auto|class|real", "how to read the labels" },
-    { "split", SONDE_PROBE_CHOICE, "sequence", "sequence|position",
-      "what goes to one side of the split as a whole" },
-    { "test-share", SONDE_PROBE_REAL, "0.2", NULL, "share of the sequences that are test" },
-    { "pool", SONDE_PROBE_CHOICE, "last", "last|mean|first",
-      "row of a sequence, for labels of sequences" },
-    { "keep-special", SONDE_PROBE_FLAG, NULL, NULL, "special and BOS tokens are samples too" },
-    { "no-standardise", SONDE_PROBE_FLAG, NULL, NULL, "fit the features as they are" },
-    { "bootstrap", SONDE_PROBE_INTEGER, "1000", NULL,
-      "resamples of the test sequences for the interval; 0 = none" },
-    { "per-class", SONDE_PROBE_FLAG, NULL, NULL, "table classes for every stream, not the best" },
-    { "save", SONDE_PROBE_PATH, NULL, NULL, "write the weights (safetensors)" },
-    { "load", SONDE_PROBE_PATH, NULL, NULL,
-      "apply saved weights to all labelled rows, fit nothing" },
-};
-enum { N_CLOSED_OPTIONS = sizeof(closed_options) / sizeof(closed_options[0]) };
+/* The closed forms stop before the last three, which do not apply to them. */
+enum { N_OPTIONS = sizeof(options) / sizeof(options[0]), N_CLOSED_OPTIONS = N_OPTIONS - 3 };
 
 static enum sonde_status linear_body(const struct sonde_builtin *run, struct sonde_error *error)
 {
@@ -141,7 +112,7 @@ const struct sonde_probe sonde_probe_ridge = {
     .description = "Closed form in double precision: minimises the sum of squared errors + l2 "
                    "|w|^2, the intercept not penalised. The same data options, baselines and table "
                    "as linear, which does this for real labels too.",
-    .options = closed_options,
+    .options = options,
     .n_options = N_CLOSED_OPTIONS,
     .needs = SONDE_PROBE_NEEDS_STREAMS | SONDE_PROBE_NEEDS_LABELS,
     .run = ridge_run,
@@ -156,7 +127,7 @@ const struct sonde_probe sonde_probe_lda = {
     .description = "W = S^-1 M with the pooled within-class covariance S (l2/n is added to its "
                    "diagonal) and the class means M; priors are the training shares. The same data "
                    "options, baselines and table as linear.",
-    .options = closed_options,
+    .options = options,
     .n_options = N_CLOSED_OPTIONS,
     .needs = SONDE_PROBE_NEEDS_STREAMS | SONDE_PROBE_NEEDS_LABELS,
     .run = lda_run,
@@ -171,7 +142,7 @@ const struct sonde_probe sonde_probe_mean_difference = {
     .description = "The nearest class mean in standardised features. For two classes the direction "
                    "is mean(1) - mean(0) and the threshold lies half way. Nothing is fitted, so "
                    "--l2 has no effect. The same data options, baselines and table as linear.",
-    .options = closed_options,
+    .options = options,
     .n_options = N_CLOSED_OPTIONS,
     .needs = SONDE_PROBE_NEEDS_STREAMS | SONDE_PROBE_NEEDS_LABELS,
     .run = mean_run,
