@@ -34,19 +34,6 @@ struct run {
     struct sonde_error *error;
 };
 
-const char *sonde_minimise_end_name(enum sonde_minimise_end end)
-{
-    switch (end) {
-    case SONDE_MINIMISE_CONVERGED:
-        return "converged";
-    case SONDE_MINIMISE_PRECISION:
-        return "converged to the last digit";
-    case SONDE_MINIMISE_MAX_ITERATIONS:
-        return "stopped at the maximum of iterations";
-    }
-    return "converged";
-}
-
 /* max |gradient| over the variables; with an L1 term of the pseudo-gradient (Andrew and Gao, eq.
  * 4), computed from the plain gradient at x. */
 static double largest_gradient(const struct run *r, const double *x, const double *g)

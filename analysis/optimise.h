@@ -36,7 +36,6 @@ enum sonde_minimise_end {
     SONDE_MINIMISE_PRECISION,      /* no step lowers the value any more: as far as doubles go */
     SONDE_MINIMISE_MAX_ITERATIONS, /* stopped early; the result is the last point */
 };
-const char *sonde_minimise_end_name(enum sonde_minimise_end end); /* "converged", ... */
 
 struct sonde_minimise_result {
     double value;        /* at the last point, the l1 term included */

@@ -34,11 +34,6 @@ double sonde_stats_variance(const double *x, int64_t n)
     return (squares - rest * rest / (double)n) / (double)(n - 1);
 }
 
-double sonde_stats_stddev(const double *x, int64_t n)
-{
-    return sqrt(sonde_stats_variance(x, n));
-}
-
 static bool is_constant(const double *x, int64_t n)
 {
     for (int64_t i = 1; i < n; i++)
@@ -176,87 +171,4 @@ enum sonde_status sonde_stats_quantile(const double *x, int64_t n, double q, dou
     *out = sonde_stats_quantile_sorted(copy, n, q);
     free(copy);
     return SONDE_STATUS_OK;
-}
-
-double sonde_stats_entropy(const double *p, int64_t n)
-{
-    double sum = 0, part = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (!(p[i] >= 0))
-            return not_defined();
-        sum += p[i];
-        if (p[i] > 0)
-            part += p[i] * log(p[i]);
-    }
-    /* H(p / s) = log s - (1 / s) sum p log p */
-    if (!(sum > 0))
-        return not_defined();
-    double entropy = log(sum) - part / sum;
-    return entropy > 0 ? entropy : 0;
-}
-
-double sonde_stats_kl(const double *p, const double *q, int64_t n)
-{
-    double sum_p = 0, sum_q = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (!(p[i] >= 0 && q[i] >= 0))
-            return not_defined();
-        sum_p += p[i];
-        sum_q += q[i];
-    }
-    if (!(sum_p > 0 && sum_q > 0))
-        return not_defined();
-    double total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (p[i] == 0)
-            continue;
-        if (q[i] == 0)
-            return (double)INFINITY;
-        double a = p[i] / sum_p, b = q[i] / sum_q;
-        total += a * (log(a) - log(b));
-    }
-    /* Gibbs: never negative but for rounding */
-    return total > 0 ? total : 0;
-}
-
-double sonde_stats_kl_log(const float *log_p, const float *log_q, int64_t n)
-{
-    double total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (isnan(log_p[i]) || isnan(log_q[i]))
-            return not_defined();
-        double p = exp((double)log_p[i]);
-        if (p > 0)
-            total += p * ((double)log_p[i] - (double)log_q[i]);
-    }
-    return total;
-}
-
-double sonde_stats_entropy_log(const float *log_p, int64_t n)
-{
-    double total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (isnan(log_p[i]))
-            return not_defined();
-        double p = exp((double)log_p[i]);
-        if (p > 0)
-            total -= p * (double)log_p[i];
-    }
-    return n > 0 ? total : not_defined();
-}
-
-double sonde_stats_log_sum_exp(const double *x, int64_t n)
-{
-    double largest = -(double)INFINITY;
-    for (int64_t i = 0; i < n; i++) {
-        if (isnan(x[i]))
-            return not_defined();
-        largest = x[i] > largest ? x[i] : largest;
-    }
-    if (isinf(largest))
-        return largest;
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += exp(x[i] - largest);
-    return largest + log(sum);
 }

@@ -1,8 +1,6 @@
 /*
  * Statistics in double precision on plain arrays. Where a number is not defined (too few values, no
  * variance, only one class) the answer is NaN, never a guess. A NaN among the values gives NaN.
- * Classes are indices in [0, n_classes); rows with another class (masked: -1) in truth are left
- * out.
  */
 #ifndef SONDE_ANALYSIS_STATS_H
 #define SONDE_ANALYSIS_STATS_H
@@ -13,7 +11,6 @@
 
 double sonde_stats_mean(const double *x, int64_t n);     /* NaN where n = 0 */
 double sonde_stats_variance(const double *x, int64_t n); /* n - 1 below; NaN where n < 2 */
-double sonde_stats_stddev(const double *x, int64_t n);
 /* Product-moment correlation; NaN where n < 2 or one side is constant. */
 double sonde_stats_pearson(const double *x, const double *y, int64_t n);
 /* 1 - SS_res / SS_tot; negative where worse than the mean; NaN where truth is constant. */
@@ -32,32 +29,11 @@ SONDE_MUST_USE enum sonde_status sonde_stats_quantile(const double *x, int64_t n
 /* Ascending, in place; NaN last. */
 void sonde_stats_sort(double *x, int64_t n);
 
-/* Share of rows where predicted equals truth. */
-double sonde_stats_accuracy(const int32_t *truth, const int32_t *predicted, int64_t n);
-/* count [n_classes, n_classes] += 1 at (truth, predicted); zero it first. A prediction outside
- * [0, n_classes) counts nowhere. */
-void sonde_stats_confusion(const int32_t *truth, const int32_t *predicted, int64_t n,
-                           int64_t n_classes, int64_t *count);
-/* Unweighted mean over the classes that occur in truth or predictions of
- * F1 = 2 tp / (2 tp + fp + fn). */
-double sonde_stats_macro_f1(const int64_t *count, int64_t n_classes);
-/* The most frequent class of truth (the lowest index of equals); -1 where there is none. */
-int32_t sonde_stats_majority(const int32_t *truth, int64_t n, int64_t n_classes);
 /* Area under the ROC curve = P(score of a positive > score of a negative) + half the ties
  * (Mann and Whitney). truth: 1 positive, 0 negative, others left out. */
 SONDE_MUST_USE enum sonde_status sonde_stats_auroc(const int32_t *truth, const double *score,
                                                    int64_t n, double *out,
                                                    struct sonde_error *error);
-
-/* In nats. p need not be normalised (its sum is divided out); 0 log 0 = 0. */
-double sonde_stats_entropy(const double *p, int64_t n);
-/* KL(p || q) in nats, of normalised p and q; infinity where p > 0 and q = 0. */
-double sonde_stats_kl(const double *p, const double *q, int64_t n);
-/* The same from log-probabilities [n], float, as a model gives them: sum e^lp (lp - lq). */
-double sonde_stats_kl_log(const float *log_p, const float *log_q, int64_t n);
-double sonde_stats_entropy_log(const float *log_p, int64_t n);
-/* log sum exp, stable; -infinity where n = 0. */
-double sonde_stats_log_sum_exp(const double *x, int64_t n);
 
 /*
  * Percentile bootstrap over groups (sequences): each of n_samples times, as many groups as there

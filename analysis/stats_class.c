@@ -7,66 +7,6 @@
 
 #include "core/base/num.h"
 
-double sonde_stats_accuracy(const int32_t *truth, const int32_t *predicted, int64_t n)
-{
-    int64_t right = 0, seen = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (truth[i] < 0)
-            continue;
-        seen++;
-        right += truth[i] == predicted[i];
-    }
-    return seen ? (double)right / (double)seen : (double)NAN;
-}
-
-void sonde_stats_confusion(const int32_t *truth, const int32_t *predicted, int64_t n,
-                           int64_t n_classes, int64_t *count)
-{
-    for (int64_t i = 0; i < n; i++) {
-        int64_t t = truth[i], p = predicted[i];
-        if (t >= 0 && t < n_classes && p >= 0 && p < n_classes)
-            count[t * n_classes + p]++;
-    }
-}
-
-double sonde_stats_macro_f1(const int64_t *count, int64_t n_classes)
-{
-    double sum = 0;
-    int64_t seen = 0;
-    for (int64_t c = 0; c < n_classes; c++) {
-        int64_t row = 0, column = 0;
-        for (int64_t k = 0; k < n_classes; k++) {
-            row += count[c * n_classes + k];
-            column += count[k * n_classes + c];
-        }
-        /* row + column = 2 tp + fp + fn */
-        if (row + column == 0)
-            continue;
-        sum += 2 * (double)count[c * n_classes + c] / (double)(row + column);
-        seen++;
-    }
-    return seen ? sum / (double)seen : (double)NAN;
-}
-
-int32_t sonde_stats_majority(const int32_t *truth, int64_t n, int64_t n_classes)
-{
-    /* No memory: n_classes passes would be slow, so votes are counted in pieces of 256 classes. */
-    int64_t best_count = 0;
-    int32_t best = -1;
-    for (int64_t base = 0; base < n_classes; base += 256) {
-        int64_t count[256] = { 0 };
-        for (int64_t i = 0; i < n; i++)
-            if (truth[i] >= base && truth[i] < base + 256 && truth[i] < n_classes)
-                count[truth[i] - base]++;
-        for (int64_t k = 0; k < 256; k++)
-            if (count[k] > best_count) {
-                best_count = count[k];
-                best = (int32_t)(base + k);
-            }
-    }
-    return best;
-}
-
 struct scored {
     double score;
     int32_t truth;

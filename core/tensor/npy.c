@@ -187,43 +187,6 @@ enum sonde_status sonde_npy_read_f32(const struct sonde_npy *npy, int64_t first,
     return SONDE_STATUS_OK;
 }
 
-static int64_t little_integer(const uint8_t *at, int64_t size, bool is_signed)
-{
-    uint64_t value = is_signed && at[size - 1] >= 128 ? UINT64_MAX : 0;
-    int64_t out = 0;
-    for (int64_t b = size - 1; b >= 0; b--) {
-        value = value << 8 | at[b];
-    }
-    memcpy(&out, &value, sizeof out);
-    return out;
-}
-
-enum sonde_status sonde_npy_read_i64(const struct sonde_npy *npy, int64_t first, int64_t n,
-                                     int64_t *out, struct sonde_error *error)
-{
-    enum { BLOCK = 4096 };
-    uint8_t block[BLOCK * 8];
-    enum sonde_dtype dtype = npy->shape.dtype;
-    int64_t size = (int64_t)sonde_dtype_size(dtype);
-    if (dtype == SONDE_DTYPE_F32 || dtype == SONDE_DTYPE_F16 || dtype == SONDE_DTYPE_F64) {
-        return sonde_error_set(error, SONDE_STATUS_FORMAT, "%s: %s, expected whole numbers",
-                               sonde_file_path(npy->file), sonde_dtype_name(dtype));
-    }
-    for (int64_t done = 0; done < n;) {
-        int64_t m = n - done < BLOCK ? n - done : BLOCK;
-        enum sonde_status status = sonde_npy_read(npy, first + done, m, block, error);
-        if (status != SONDE_STATUS_OK) {
-            return status;
-        }
-        for (int64_t i = 0; i < m; i++) {
-            out[done + i] = little_integer(block + i * size, size,
-                                           dtype != SONDE_DTYPE_U8 && dtype != SONDE_DTYPE_BOOL);
-        }
-        done += m;
-    }
-    return SONDE_STATUS_OK;
-}
-
 enum sonde_status sonde_npy_write(const char *path, enum sonde_dtype dtype, int rank,
                                   const int64_t *dim, const void *data, struct sonde_error *error)
 {

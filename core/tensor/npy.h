@@ -37,15 +37,12 @@ SONDE_MUST_USE enum sonde_status sonde_npy_open(struct sonde_npy **out, const ch
                                                 struct sonde_error *error);
 void sonde_npy_close(struct sonde_npy **npy);
 const struct sonde_npy_shape *sonde_npy_get_shape(const struct sonde_npy *npy);
-/* Elements [first, first + n) in the file's own dtype, widened to f32, or (whole numbers) as i64.
- */
+/* Elements [first, first + n) in the file's own dtype, or widened to f32. ARGUMENT where the file
+ * has fewer. */
 SONDE_MUST_USE enum sonde_status sonde_npy_read(const struct sonde_npy *npy, int64_t first,
                                                 int64_t n, void *out, struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_npy_read_f32(const struct sonde_npy *npy, int64_t first,
                                                     int64_t n, float *out,
-                                                    struct sonde_error *error);
-SONDE_MUST_USE enum sonde_status sonde_npy_read_i64(const struct sonde_npy *npy, int64_t first,
-                                                    int64_t n, int64_t *out,
                                                     struct sonde_error *error);
 /* Writes a whole array atomically; path "-" = stdout. */
 SONDE_MUST_USE enum sonde_status sonde_npy_write(const char *path, enum sonde_dtype dtype, int rank,

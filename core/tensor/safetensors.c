@@ -388,19 +388,6 @@ const char *sonde_safetensors_metadata(const struct sonde_safetensors *file, con
     return NULL;
 }
 
-int64_t sonde_safetensors_metadata_count(const struct sonde_safetensors *file)
-{
-    return file->n_metadata;
-}
-
-void sonde_safetensors_metadata_at(const struct sonde_safetensors *file, int64_t i,
-                                   const char **key, const char **value)
-{
-    bool in_range = i >= 0 && i < file->n_metadata;
-    *key = in_range ? file->metadata[i].key : NULL;
-    *value = in_range ? file->metadata[i].value : NULL;
-}
-
 enum sonde_status sonde_safetensors_map(struct sonde_safetensors *file,
                                         const struct sonde_safetensors_entry *entry,
                                         const uint8_t **data, struct sonde_error *error)

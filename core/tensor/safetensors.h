@@ -24,8 +24,7 @@ struct sonde_safetensors; /* an open file; immutable, may be shared by threads *
 struct sonde_safetensors_entry {
     const char *name;       /* owned by the file */
     const char *dtype_name; /* as written: "F32", "F8_E4M3" */
-    enum sonde_dtype
-        dtype; /* NONE for the types that are valid but that Sonde does not compute with */
+    enum sonde_dtype dtype; /* NONE for valid types that Sonde does not compute with */
     int rank;
     int64_t dim[SONDE_SAFETENSORS_RANK_MAX];
     int64_t n_elements, n_bytes;
@@ -47,9 +46,6 @@ const struct sonde_safetensors_entry *sonde_safetensors_find(const struct sonde_
                                                              const char *name);
 /* Value of a metadata key, or NULL. */
 const char *sonde_safetensors_metadata(const struct sonde_safetensors *file, const char *key);
-int64_t sonde_safetensors_metadata_count(const struct sonde_safetensors *file);
-void sonde_safetensors_metadata_at(const struct sonde_safetensors *file, int64_t i,
-                                   const char **key, const char **value);
 
 /* The tensor's bytes in the mapped file, not necessarily aligned to the element. */
 SONDE_MUST_USE enum sonde_status sonde_safetensors_map(struct sonde_safetensors *file,
