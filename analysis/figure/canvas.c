@@ -303,14 +303,14 @@ void sonde_canvas_circle(struct sonde_canvas *canvas, double x, double y, double
     cairo_fill(c->cairo);
 }
 
-static double aligned(enum sonde_align align, double place, double length)
+static double aligned(enum sonde_text_align align, double place, double length)
 {
     switch (align) {
-    case SONDE_ALIGN_LEFT:
+    case SONDE_TEXT_ALIGN_LEFT:
         return place;
-    case SONDE_ALIGN_RIGHT:
+    case SONDE_TEXT_ALIGN_RIGHT:
         return place - length;
-    case SONDE_ALIGN_CENTER:
+    case SONDE_TEXT_ALIGN_CENTER:
         break;
     }
     return place - length / 2;
@@ -363,7 +363,7 @@ double sonde_canvas_paragraph(struct sonde_canvas *canvas, double x, double y, d
     struct sonde_buf copy = { 0 };
     sonde_buf_append(&copy, c->text.data, c->text.size);
     struct sonde_text_style one = whole;
-    one.align = SONDE_ALIGN_LEFT;
+    one.align = SONDE_TEXT_ALIGN_LEFT;
     for (int i = 0; i < lines && !copy.failed; i++) {
         pango_layout_set_text(c->layout, copy.data, (int)copy.size);
         pango_layout_set_width(c->layout, (int)(width * PANGO_SCALE));

@@ -4,7 +4,7 @@
  * same. The one wrapper of cairo and Pango.
  *
  * Units are points of the drawing: one pixel of an image at scale 1. Drawing never fails at the
- * call; sonde_canvas_finish reports. A canvas belongs to one thread at a time.
+ * call; sonde_canvas_pixels and sonde_canvas_svg report. A canvas belongs to one thread at a time.
  */
 #ifndef SONDE_ANALYSIS_FIGURE_CANVAS_H
 #define SONDE_ANALYSIS_FIGURE_CANVAS_H
@@ -26,19 +26,19 @@ enum sonde_canvas_kind {
 #define SONDE_CANVAS_SIDE_MAX 8192       /* points a side */
 #define SONDE_CANVAS_PIXELS_MAX 20000000 /* pixels of an image: 80 MB */
 
-enum sonde_align {
-    SONDE_ALIGN_CENTER = 0,
-    SONDE_ALIGN_LEFT,
-    SONDE_ALIGN_RIGHT,
+enum sonde_text_align {
+    SONDE_TEXT_ALIGN_CENTER = 0,
+    SONDE_TEXT_ALIGN_LEFT,
+    SONDE_TEXT_ALIGN_RIGHT,
 };
 
 struct sonde_text_style {
     double size; /* of the font */
     bool bold;
     struct sonde_color color;
-    enum sonde_align align; /* of the text about x; y is the middle of the line */
-    bool vertical;    /* reads upwards; x is the middle of the line, LEFT: begins at y, RIGHT: ends
-                         there */
+    enum sonde_text_align align; /* of the text about x; y is the middle of the line */
+    /* Reads upwards; x is the middle of the line, LEFT: begins at y, RIGHT: ends there. */
+    bool vertical;
     double max_width; /* longer text is cut with an ellipsis; 0 = never */
 };
 

@@ -337,7 +337,7 @@ static void draw_axes(struct sonde_canvas *c, const struct plan *p, double x0, d
     struct sonde_stroke line = { .color = SONDE_DRAW_SOFT, .width = 1 };
     struct sonde_text_style style = { .size = SONDE_DRAW_TICK,
                                       .color = SONDE_DRAW_INK,
-                                      .align = SONDE_ALIGN_RIGHT };
+                                      .align = SONDE_TEXT_ALIGN_RIGHT };
     char text[SONDE_TICK_TEXT_MAX];
     double bottom = y0 + p->height, right = x0 + p->width;
     for (int i = 0; i < p->n_y; i++) {
@@ -347,7 +347,7 @@ static void draw_axes(struct sonde_canvas *c, const struct plan *p, double x0, d
         sonde_tick_text(text, p->y_tick[i], p->n_y > 1 ? p->y_tick[1] - p->y_tick[0] : 0);
         sonde_canvas_text(c, x0 - SONDE_DRAW_GAP, y, text, &style);
     }
-    style.align = SONDE_ALIGN_CENTER;
+    style.align = SONDE_TEXT_ALIGN_CENTER;
     for (int i = 0; i < p->n_x; i++) {
         double x = floor(place_x(p, x0, p->x_tick[i])) + 0.5;
         const struct sonde_point mark[2] = { { x, bottom }, { x, bottom + 4 } };
@@ -389,7 +389,7 @@ static void draw_legend(struct sonde_canvas *c, const struct plan *p, double x, 
 {
     struct sonde_text_style style = { .size = SONDE_DRAW_TICK,
                                       .color = SONDE_DRAW_INK,
-                                      .align = SONDE_ALIGN_LEFT,
+                                      .align = SONDE_TEXT_ALIGN_LEFT,
                                       .max_width = LEGEND_TEXT_MAX };
     const struct sonde_figure *f = p->f;
     double text = x + LEGEND_MARK + SONDE_DRAW_GAP;

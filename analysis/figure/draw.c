@@ -14,12 +14,13 @@ enum sonde_status sonde_draw_page(struct sonde_canvas *c, const struct sonde_fig
                                   double width, double height, int scale, const char *note,
                                   struct sonde_point *origin, struct sonde_error *error)
 {
-    struct sonde_text_style title = {
-        .size = SONDE_DRAW_TITLE, .bold = true, .color = SONDE_DRAW_INK, .align = SONDE_ALIGN_LEFT
-    };
+    struct sonde_text_style title = { .size = SONDE_DRAW_TITLE,
+                                      .bold = true,
+                                      .color = SONDE_DRAW_INK,
+                                      .align = SONDE_TEXT_ALIGN_LEFT };
     struct sonde_text_style small = { .size = SONDE_DRAW_NOTE,
                                       .color = SONDE_DRAW_SOFT,
-                                      .align = SONDE_ALIGN_LEFT };
+                                      .align = SONDE_TEXT_ALIGN_LEFT };
     double inner = fmax(ceil(width), PAGE_WIDTH_MIN), margin = SONDE_DRAW_MARGIN;
     double title_height = ceil(sonde_canvas_paragraph(c, 0, 0, inner, f->title, &title, false));
     double caption_height = ceil(sonde_canvas_paragraph(c, 0, 0, inner, f->caption, &small, false));
@@ -157,7 +158,7 @@ void sonde_bar_plan_draw(struct sonde_canvas *c, const struct sonde_bar_plan *p,
 {
     struct sonde_text_style style = { .size = SONDE_DRAW_TICK,
                                       .color = SONDE_DRAW_INK,
-                                      .align = SONDE_ALIGN_LEFT };
+                                      .align = SONDE_TEXT_ALIGN_LEFT };
     struct sonde_stroke line = { .color = SONDE_DRAW_SOFT, .width = 1 };
     const struct sonde_scale *s = p->scale;
     double height = p->bar_height;

@@ -81,7 +81,7 @@ static enum sonde_status draw_panel(struct sonde_canvas *c, const struct sonde_f
 {
     struct sonde_text_style title = { .size = SONDE_DRAW_TICK,
                                       .color = SONDE_DRAW_INK,
-                                      .align = SONDE_ALIGN_LEFT,
+                                      .align = SONDE_TEXT_ALIGN_LEFT,
                                       .max_width = p->side };
     struct sonde_stroke frame = { .color = SONDE_DRAW_SOFT, .width = 1 };
     if (panel->title)

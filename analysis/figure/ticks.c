@@ -122,7 +122,7 @@ void sonde_tick_plan_draw(struct sonde_canvas *c, const struct sonde_tick_plan *
 {
     struct sonde_text_style style = { .size = SONDE_DRAW_TICK,
                                       .color = SONDE_DRAW_INK,
-                                      .align = SONDE_ALIGN_RIGHT,
+                                      .align = SONDE_TEXT_ALIGN_RIGHT,
                                       .vertical = plan->vertical,
                                       .max_width = plan->max_width };
     struct sonde_stroke mark = { .color = SONDE_DRAW_SOFT, .width = 1 };
@@ -131,7 +131,7 @@ void sonde_tick_plan_draw(struct sonde_canvas *c, const struct sonde_tick_plan *
         const char *label = tick_label(plan->axis, i, number);
         double place = ((double)i + 0.5) * plan->pitch;
         if (plan->along_x) {
-            style.align = plan->vertical ? SONDE_ALIGN_RIGHT : SONDE_ALIGN_CENTER;
+            style.align = plan->vertical ? SONDE_TEXT_ALIGN_RIGHT : SONDE_TEXT_ALIGN_CENTER;
             double below = plan->vertical ? y + SONDE_DRAW_GAP
                                           : y + SONDE_DRAW_GAP + SONDE_DRAW_TICK / 2.0 + 1;
             sonde_canvas_text(c, x + place, below, label, &style);

@@ -109,7 +109,7 @@ SONDE_MUST_USE enum sonde_status sonde_render_terminal(const struct sonde_result
                                                        const struct sonde_terminal_options *options,
                                                        struct sonde_buf *out,
                                                        struct sonde_error *error);
-/* Exactly the document of cli.md ("sonde", "command", "parameters", ...), 2-space indent. */
+/* One object ("sonde", "command", "parameters", ...), 2-space indent; a table's row is a line. */
 SONDE_MUST_USE enum sonde_status
 sonde_render_json(const struct sonde_result *r, struct sonde_buf *out, struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_render_csv(const struct sonde_table *table,
@@ -130,8 +130,8 @@ SONDE_MUST_USE enum sonde_status sonde_render_html(const struct sonde_html_page 
                                                    struct sonde_buf *out,
                                                    struct sonde_error *error);
 
-/* The whole result with the figures' data, for storing, and back. to: compact JSON. Read back
- * equals what was written (floats as %.9g). */
+/* The whole result with the figures' data as compact JSON, appended to out, for storing; and back,
+ * with the same bits. FORMAT where the text is no such archive. */
 SONDE_MUST_USE enum sonde_status sonde_result_archive(const struct sonde_result *r,
                                                       struct sonde_buf *out,
                                                       struct sonde_error *error);
