@@ -18,8 +18,8 @@ enum sonde_pooling { SONDE_POOLING_LAST, SONDE_POOLING_MEAN, SONDE_POOLING_FIRST
 
 struct sonde_dataset_options {
     const char *labels;
-    enum sonde_task task; /* CLASS of a real set: one class a value; REAL of a class set: names that
-                             are numbers */
+    /* CLASS of a real set: one class a value; REAL of a class set: names that are numbers. */
+    enum sonde_task task;
     enum sonde_pooling pooling; /* of sequence labels over a token stream */
     bool by_position;           /* split rows, not groups of sequences */
     double test_share;          /* 0 = 0.2; 1 = everything is test (a loaded probe) */
@@ -31,11 +31,12 @@ struct sonde_dataset {
     enum sonde_task task; /* CLASS or REAL */
     enum sonde_row_space space;
     int64_t n;
-    int64_t *first,
-        *count;        /* [n] rows of a token stream; sequence index and 1 for sequence streams */
+    /* [n] each: rows [first, first + count) of a token stream; the sequence's index and 1 of a
+     * sequence stream. */
+    int64_t *first, *count;
     int64_t *sequence; /* [n] */
     int64_t *group;    /* [n] of the sequence */
-    int64_t *type; /* [n] what the control task labels: the word type, or the ids of a sequence */
+    int64_t *type;     /* [n] for the control task: the word type, or a hash of a sequence's ids */
     int32_t *class_of; /* [n] class of the label set; CLASS only */
     double *real;      /* [n]; REAL only */
     uint32_t skip_flags;
@@ -47,9 +48,8 @@ struct sonde_dataset {
     int64_t *train, *test; /* lists of samples, ascending */
     int64_t n_train, n_test;
 
-    /* Classes that training knows, for the model: target [n] in [0, n_targets), -1 where unknown.
-     */
-    int32_t *target;
+    /* Classes that training knows, for the model. */
+    int32_t *target;       /* [n] in [0, n_targets), -1 where unknown */
     int32_t *target_class; /* [n_targets] class of each */
     int64_t n_targets;
 

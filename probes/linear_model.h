@@ -33,8 +33,7 @@ int64_t sonde_linear_model_chunk(int64_t n_rows);
 int32_t sonde_linear_model_class(const double *scores, int64_t n_rows);
 
 /* Several models in one safetensors file: "<stream>.weight" F64 [R, D] and "<stream>.bias" F64 [R],
- * and in
- * __metadata__ the classes (a JSON array; absent for real labels) and what made them. */
+ * and in __metadata__ the classes (a JSON array; absent for real labels) and what made them. */
 struct sonde_saved_probe {
     const char *probe, *labels, *task; /* metadata */
     const char *const *class_name;     /* [n_classes] */

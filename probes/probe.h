@@ -58,9 +58,8 @@ struct sonde_probe_option {
 
 enum {
     /* What the probe must be given. */
-    SONDE_PROBE_NEEDS_STREAMS =
-        1,                        /* activations: of a store, or recorded on the spot from --text */
-    SONDE_PROBE_NEEDS_LABELS = 2, /* a label set of a store */
+    SONDE_PROBE_NEEDS_STREAMS = 1, /* of a store, or recorded on the spot from --text */
+    SONDE_PROBE_NEEDS_LABELS = 2,  /* a label set of a store */
     SONDE_PROBE_NEEDS_MODEL = 4,
     /* What it can use where it is there. */
     SONDE_PROBE_USES_STREAMS = 8,

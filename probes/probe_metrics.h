@@ -14,9 +14,9 @@ enum sonde_probe_metric {
     SONDE_PROBE_METRIC_R2,
     SONDE_PROBE_METRIC_SPEARMAN,
 };
-const char *
-sonde_probe_metric_name(enum sonde_probe_metric metric); /* "accuracy", "macro-f1", ... */
-enum sonde_probe_metric sonde_probe_metric_from_name(const char *name); /* AUTO where unknown */
+/* "accuracy", "macro-f1", ...; and back, AUTO where the name is unknown. */
+const char *sonde_probe_metric_name(enum sonde_probe_metric metric);
+enum sonde_probe_metric sonde_probe_metric_from_name(const char *name);
 
 /* Answers on n rows. Classes: truth, predicted [n] in [0, n_classes). Two classes: score [n] and
  * binary [n] (1, 0, or -1 for a row of neither). Real: real, score [n]. */

@@ -101,8 +101,8 @@ SONDE_MUST_USE enum sonde_status sonde_store_list_streams(struct sonde_store *st
 
 /* A source over a run's committed rows. run NULL: the only run, or ARGUMENT naming those there are.
  * The store must outlive the source. Recently read chunks are kept decoded within cache_bytes (0 =
- * 64 MiB). Given a number,
- * no more than that of the file is mapped besides; with 0 all of it may be (up to 2 GiB). */
+ * 64 MiB). Given a number, no more than that of the file is mapped besides; with 0 all of it may be
+ * (up to 2 GiB). */
 SONDE_MUST_USE enum sonde_status sonde_store_open_source(struct sonde_store *store, const char *run,
                                                          int64_t cache_bytes,
                                                          struct sonde_source **out,

@@ -63,25 +63,26 @@ struct sonde_cli {
     const char *const *arg; /* positional arguments */
     int64_t n_args;
     const char *command_line; /* as typed, quoted for a shell */
-    struct sonde_progress
-        progress; /* prints to stderr on a terminal, silent otherwise or with -q */
-    const char *const *rest_name,
-        *const *rest_value; /* options unknown to the table, for commands
-                 with open_options (probe): names and values ("1" for flags) */
+    /* Prints to stderr on a terminal; silent otherwise or with -q. */
+    struct sonde_progress progress;
+    /* Options unknown to the table, for commands with open_options (probe): names and values, "1"
+     * for flags; [n_rest] each. */
+    const char *const *rest_name;
+    const char *const *rest_value;
     int64_t n_rest;
 };
 
 struct sonde_command {
     const char *name, *synopsis, *summary;
-    const char
-        *description; /* paragraphs of --help; lines that begin with a blank stay as they are */
+    /* Paragraphs of --help; lines that begin with a blank stay as they are. */
+    const char *description;
     const struct sonde_cli_option *options; /* name NULL ends; NULL = none of its own */
     size_t options_size;
     const void *defaults; /* [options_size] what the struct holds before parsing; NULL = zeros */
-    const char
-        *args; /* positional arguments: "MODEL [TEXT..]", "" = none, NULL = the command looks */
-    bool open_options; /* unknown --options are collected in rest; also where rest_takes_value is
-                          set */
+    /* Positional arguments: "MODEL [TEXT..]"; "" = none, NULL = the command looks. */
+    const char *args;
+    /* Unknown --options are collected in rest; also where rest_takes_value is set. */
+    bool open_options;
     /* With open_options: whether --name takes a value: 1 yes, 0 it is a flag, -1 not known here
      * (then the next argument is its value unless it begins with '-'). NULL = -1 always. */
     int (*rest_takes_value)(const char *name);
@@ -112,8 +113,7 @@ SONDE_MUST_USE enum sonde_status sonde_cli_pool(const struct sonde_cli *cli,
 /* A word of a shell: as it is where that is safe, else in single quotes. */
 void sonde_cli_quote(struct sonde_buf *out, const char *word);
 
-/* --- for main.c and tests
- * ------------------------------------------------------------------------- */
+/* For main.c and tests from here on. */
 
 /* Parses argv[0..argc) (what follows the command's name) into *out. Everything is allocated in the
  * arena; texts are borrowed from argv. progress and command_line of *out are not touched. ARGUMENT:

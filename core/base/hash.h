@@ -8,11 +8,13 @@
 #define SONDE_SHA256_BYTES 32
 #define SONDE_SHA256_HEX 65 /* with NUL */
 
-struct sonde_sha256;                            /* opaque */
-struct sonde_sha256 *sonde_sha256_create(void); /* NULL when memory is out */
+struct sonde_sha256; /* opaque */
+
+/* NULL when memory is out. */
+struct sonde_sha256 *sonde_sha256_create(void);
 void sonde_sha256_update(struct sonde_sha256 *hash, const void *data, size_t n);
-void sonde_sha256_digest(struct sonde_sha256 *hash,
-                         uint8_t out[SONDE_SHA256_BYTES]); /* and resets */
+/* The digest of all updates; the hash begins anew. */
+void sonde_sha256_digest(struct sonde_sha256 *hash, uint8_t out[SONDE_SHA256_BYTES]);
 void sonde_sha256_destroy(struct sonde_sha256 **hash);
 void sonde_sha256_hex(const uint8_t digest[SONDE_SHA256_BYTES], char out[SONDE_SHA256_HEX]);
 

@@ -55,7 +55,7 @@ struct sonde_error {
 enum sonde_status sonde_error_set(struct sonde_error *error, enum sonde_status status,
                                   const char *format, ...) SONDE_PRINTF(3, 4);
 
-/* The allocation failure of `bytes` bytes for `what`. Returns SONDE_STATUS_MEMORY. */
+/* "out of memory for WHAT". Returns SONDE_STATUS_MEMORY. */
 enum sonde_status sonde_error_memory(struct sonde_error *error, const char *what);
 
 #if defined(__clang_analyzer__)

@@ -73,8 +73,7 @@ struct sonde_encoding { /* zero-initialise; finish frees */
 void sonde_encoding_finish(struct sonde_encoding *encoding);
 
 enum sonde_bos_policy {
-    SONDE_BOS_AUTO,   /* what the tokenizer's own files say (post-processor template; llama2.c: yes)
-                       */
+    SONDE_BOS_AUTO,   /* as the tokenizer's own files say (post-processor; llama2.c: yes) */
     SONDE_BOS_ALWAYS, /* exactly one; ARGUMENT where the tokenizer has none */
     SONDE_BOS_NEVER,
 };
