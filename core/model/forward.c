@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/model/session_internal.h"
+#include "core/tensor/tape.h"
 
 struct pass {
     struct sonde_session *session;
@@ -281,7 +282,15 @@ static void project_heads(struct pass *p, int layer, struct sonde_tensor z)
         struct sonde_tensor view = sonde_tensor_3d(result, p->T, H, D);
         if (result) {
             struct result_step step = { p, result, widened(p, &w->b_o) };
-            sonde_op_head_result(&p->ops, view, z, &w->w_o);
+            /* attn_out does not come from the shares: their products would count twice. */
+            struct sonde_op_context aside = p->ops;
+            aside.tape = NULL;
+            sonde_op_head_result(&aside, view, z, &w->w_o);
+            p->ops.failed = p->ops.failed || aside.failed;
+            if (p->ops.tape) {
+                struct sonde_tensor whole = stream_view(p, p->attn_out);
+                sonde_op_note_shares(&p->ops, &whole, &view);
+            }
             visit_rows(p, SONDE_SITE_RESULT, layer, result, H * D, view, result_changed, &step);
         }
     }
@@ -495,6 +504,10 @@ static void final_norm(struct pass *p)
     }
     if (x != p->normed && ok(p)) {
         memcpy(p->normed, x, (size_t)(p->T * p->spec->d_model) * sizeof *x);
+        if (p->ops.tape) {
+            struct sonde_tensor from = stream_view(p, x);
+            sonde_tape_alias(&p->ops, p->normed, &from);
+        }
     }
 }
 
@@ -525,6 +538,7 @@ static void finish(struct pass *p)
 {
     int64_t V = p->spec->d_vocab, D = p->spec->d_model;
     bool all = !p->spec->headless && (is_wanted(p, SONDE_SITE_LOGITS, -1) || !p->args->no_logits);
+    all = all || (p->args->tape && p->args->logits_last); /* a tape records whole values */
     bool last = p->args->logits_last && !all;
     if (last && !wants_final(p)) { /* generation: one row is all that is needed */
         memmove(p->resid, p->resid + (p->T - 1) * D, (size_t)D * sizeof *p->resid);
@@ -582,6 +596,10 @@ static enum sonde_status check_args(const struct sonde_session *s,
     if (args->token_types && !spec->token_types) {
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "%s has no token types", spec->family);
     }
+    if (args->tape && s->cache) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "a pass that continues from a cache has no gradients");
+    }
     if (args->logits_last && (spec->headless || args->stop_after_layer)) {
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED, "%s",
                                spec->headless ? "this model has no unembedding, so no logits"
@@ -623,17 +641,23 @@ enum sonde_status sonde_forward(struct sonde_session *session,
     if (status != SONDE_STATUS_OK) {
         return status;
     }
-    struct pass pass = { .session = session,
-                         .spec = &session->model->spec,
-                         .weights = &session->model->weights,
-                         .args = args,
-                         .ops = { .arena = session->arena, .pool = session->pool },
-                         .error = error,
-                         .T = args->n_tokens,
-                         .first = first };
+    struct pass pass = {
+        .session = session,
+        .spec = &session->model->spec,
+        .weights = &session->model->weights,
+        .args = args,
+        .ops = { .arena = session->arena, .tape = args->tape, .pool = session->pool },
+        .error = error,
+        .T = args->n_tokens,
+        .first = first
+    };
     for (int i = 0; i < args->n_hooks; i++) {
         sonde_site_set_union(&pass.observed, args->hooks[i].observe);
         sonde_site_set_union(&pass.edited, args->hooks[i].edit);
+    }
+    if (args->tape && !sonde_site_set_is_empty(&pass.edited)) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "gradients do not pass through edits");
     }
     sonde_arena_reset(session->arena);
     run(&pass);

@@ -88,6 +88,9 @@ struct sonde_forward_args {
     int stop_after_layer; /* 0 = run all; k = blocks 0..k-1 only, no final norm. */
     bool no_logits;       /* true = the final norm and logits are formed only if observed */
     float *logits_last;   /* [V] or NULL: logits of the last position (generation) */
+    /* NULL, or what records the pass for a backward one (core/tensor/tape.h, gradient.h): then
+     * neither a cache nor edits. An observer may ask it for the value at its site. */
+    struct sonde_tape *tape;
 };
 /* One pass. With a cache the tokens continue after those fed before. Non-finite activations are
  * counted, see sonde_session_nonfinite. */

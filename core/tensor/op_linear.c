@@ -297,6 +297,38 @@ void sonde_op_head_result(struct sonde_op_context *ctx, struct sonde_tensor resu
     }
 }
 
+struct shares_record {
+    int64_t whole, shares, n_rows, n_heads, width;
+};
+
+static void shares_vjp(struct sonde_op_context *ctx, const void *record)
+{
+    const struct shares_record *r = record;
+    const float *from = sonde_tape_incoming(ctx, r->whole);
+    float *into = sonde_tape_into_watched(ctx, r->shares);
+    for (int64_t row = 0; row < r->n_rows * r->n_heads && into; row++) {
+        for (int64_t d = 0; d < r->width; d++) {
+            into[row * r->width + d] += from[row / r->n_heads * r->width + d];
+        }
+    }
+}
+
+void sonde_op_note_shares(struct sonde_op_context *ctx, const struct sonde_tensor *whole,
+                          const struct sonde_tensor *shares)
+{
+    struct shares_record *r = sonde_op_ready(ctx) ? sonde_tape_alloc(ctx, 1, sizeof(*r)) : NULL;
+    if (!r) {
+        return;
+    }
+    assert(shares->rank == 3 && whole->dim[0] == shares->dim[0] && whole->dim[1] == shares->dim[2]);
+    *r = (struct shares_record){ .n_rows = shares->dim[0],
+                                 .n_heads = shares->dim[1],
+                                 .width = shares->dim[2] };
+    r->whole = sonde_tape_use(ctx, whole);
+    r->shares = sonde_tape_define(ctx, shares->data, sonde_tensor_elements(shares));
+    sonde_tape_push(ctx, r->whole, shares_vjp, r);
+}
+
 struct embedding_record {
     int64_t y, n_rows;
     struct sonde_weight table;

@@ -108,6 +108,11 @@ void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, str
 void sonde_op_head_result(struct sonde_op_context *ctx, struct sonde_tensor result,
                           struct sonde_tensor z, const struct sonde_weight *w_o);
 
+/* Tells the tape that whole[T, D] is the sum of shares[T, H, D] and what reads whole: a share's
+ * gradient is the whole's. The shares are for watching; nothing flows on from them. */
+void sonde_op_note_shares(struct sonde_op_context *ctx, const struct sonde_tensor *whole,
+                          const struct sonde_tensor *shares);
+
 enum sonde_activation {
     SONDE_ACTIVATION_GELU,      /* x Phi(x), erf form */
     SONDE_ACTIVATION_GELU_TANH, /* gelu_new, gelu_pytorch_tanh */

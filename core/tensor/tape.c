@@ -10,6 +10,7 @@ struct value {
     int64_t n;
     float *copy;     /* [n] or NULL: nobody needed it yet */
     float *gradient; /* [n] or NULL: nothing reached it yet */
+    int64_t maker;   /* the first record whose output it is; -1 = a leaf */
     bool watched;
 };
 struct place { /* which value stands at an address */
@@ -139,7 +140,7 @@ static int64_t new_value(struct sonde_tape *tape, const void *data, int64_t n)
         !put_place(tape, data, tape->n_values)) {
         return -1;
     }
-    tape->values[tape->n_values] = (struct value){ .n = n };
+    tape->values[tape->n_values] = (struct value){ .n = n, .maker = -1 };
     return tape->n_values++;
 }
 
@@ -223,7 +224,9 @@ enum sonde_status sonde_tape_backward(struct sonde_tape *tape, struct sonde_pool
         if (tape->values[record->output].gradient) {
             record->vjp(&ctx, record->args);
         }
-        ctx.failed = ctx.failed || !release(tape, record->output);
+        if (tape->values[record->output].maker == tape->n_records - 1) {
+            ctx.failed = ctx.failed || !release(tape, record->output);
+        }
     }
     if (ctx.failed) {
         tape->failed = true;
@@ -340,6 +343,9 @@ void sonde_tape_push(struct sonde_op_context *ctx, int64_t output,
                     sizeof(*tape->records), most_entries)) {
         fail(ctx);
         return;
+    }
+    if (tape->values[output].maker < 0) {
+        tape->values[output].maker = tape->n_records;
     }
     tape->records[tape->n_records++] = (struct record){ output, vjp, record };
 }

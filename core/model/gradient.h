@@ -1,0 +1,63 @@
+/*
+ * Gradients of a loss with respect to weights and to the values at sites: one forward pass on a
+ * tape (core/tensor/tape.h), and the tape run back. One gradient belongs to one session and thread.
+ */
+#ifndef SONDE_CORE_MODEL_GRADIENT_H
+#define SONDE_CORE_MODEL_GRADIENT_H
+
+#include "core/model/model.h"
+
+enum sonde_loss_kind {
+    SONDE_LOSS_NEXT_TOKEN, /* mean over t < T - 1 of -log p(ids[t + 1]); natural logarithm */
+    SONDE_LOSS_TARGETS,    /* mean over rows with targets[t] >= 0 of -log p(targets[t]) */
+    SONDE_LOSS_LOGIT,      /* logits[row, id] itself */
+};
+struct sonde_loss {
+    enum sonde_loss_kind kind;
+    const int32_t *targets; /* [T]; below 0 = the row does not count */
+    int64_t row, id;        /* of SONDE_LOSS_LOGIT; row -1 = the last */
+};
+
+struct sonde_gradient_args {
+    const int32_t *ids; /* [n_tokens] */
+    int64_t n_tokens;
+    const int32_t *token_types; /* NULL = zeros; encoders */
+    struct sonde_loss loss;
+    const struct sonde_site_set *sites; /* NULL = none */
+    /* dL/d(value at the site), contiguous in the site's axes, in the order of the pass. Valid
+     * during the call. What is masked has gradient 0. A head's share (hook_result) counts as a
+     * summand of hook_attn_out; a norm's scale as what the centred values are divided by. */
+    enum sonde_status (*on_gradient)(void *ctx, struct sonde_site site,
+                                     const struct sonde_tensor *gradient,
+                                     struct sonde_error *error);
+    void *ctx;
+};
+
+struct sonde_gradient; /* opaque */
+
+/* The session must be without a cache and outlive the gradient. max_bytes: the most that the tape
+ * may take; 0 = no limit. */
+SONDE_MUST_USE enum sonde_status sonde_gradient_create(struct sonde_gradient **out,
+                                                       struct sonde_session *session,
+                                                       size_t max_bytes, struct sonde_error *error);
+void sonde_gradient_destroy(struct sonde_gradient **gradient);
+/* From now on every run adds dL/dw to into[rows * columns], f32 in the order in which the weight is
+ * stored. The caller owns into and sets it to zero. w is one of the model's weights; absent ones
+ * are ignored, a weight that is already wanted (a tied one too) is ARGUMENT. */
+SONDE_MUST_USE enum sonde_status sonde_gradient_want(struct sonde_gradient *gradient,
+                                                     const struct sonde_weight *w, float *into,
+                                                     struct sonde_error *error);
+/* Runs forwards and backwards. The logits are those that sonde_forward makes, bit by bit. A model
+ * without logits is UNSUPPORTED; ids and targets are checked. *loss may be NULL. After a failure
+ * the wanted gradients may hold a part of what was to be added. */
+SONDE_MUST_USE enum sonde_status sonde_gradient_run(struct sonde_gradient *gradient,
+                                                    const struct sonde_gradient_args *args,
+                                                    double *loss, struct sonde_error *error);
+/* Most bytes that the tape took. The session's own are sonde_session_peak_bytes. */
+int64_t sonde_gradient_peak_bytes(const struct sonde_gradient *gradient);
+/* Bytes that the tape of a run over n_tokens takes at most, for this number of threads, with the
+ * gradients of these sites (NULL = none) and of any weights. */
+int64_t sonde_gradient_plan_bytes(const struct sonde_model *model, int64_t n_tokens, int n_threads,
+                                  const struct sonde_site_set *sites);
+
+#endif
