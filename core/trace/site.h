@@ -113,11 +113,10 @@ bool sonde_site_set_next(const struct sonde_site_set *set, int64_t *i, struct so
  * spelling where `*` stands for any run of characters, layers may be ranges and lists
  * ("blocks.2-5.hook_out", "blocks.0|3.attn.hook_q", "l_out-0|3"; negative layers count from the
  * end: "blocks.-1.."), or a shorthand: resid (hook_embed and every hook_resid_post), attn
- * (patterns), mlp (hook_mlp_out), ffn (mlp.hook_post), qkv, all (everything the model has but
- * hook_result, attn_scores and logits). A leading "-" takes sites away; a list that begins with one
- * takes them away from `all`. Unknown: NOT_FOUND naming the nearest names. A site that this family
- * does not have, or a layer that the model does not have: NOT_FOUND saying so. A list that
- * leaves nothing: NOT_FOUND.
+ * (patterns), mlp (hook_mlp_out), ffn (mlp.hook_post), qkv, all (everything the model has). A
+ * leading "-" takes sites away ("all,-logits"); a list that begins with one takes them away from
+ * `all`. Unknown: NOT_FOUND naming the nearest names. A site that this family does not have, or a
+ * layer that the model does not have: NOT_FOUND saying so. A list that leaves nothing: NOT_FOUND.
  */
 SONDE_MUST_USE enum sonde_status sonde_site_set_parse(struct sonde_site_set *out,
                                                       const char *patterns,

@@ -205,7 +205,7 @@ static bool shorthand_matches(const char *p, size_t n, enum sonde_site_kind kind
         { "mlp", bit(SONDE_SITE_MLP_OUT) },
         { "ffn", bit(SONDE_SITE_MLP_POST) },
         { "qkv", bit(SONDE_SITE_Q) | bit(SONDE_SITE_K) | bit(SONDE_SITE_V) },
-        { "all", ~(bit(SONDE_SITE_RESULT) | bit(SONDE_SITE_ATTN_SCORES) | bit(SONDE_SITE_LOGITS)) },
+        { "all", ~(uint64_t)0 },
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         if (strlen(list[i].name) == n && memcmp(list[i].name, p, n) == 0) {
