@@ -293,6 +293,9 @@ void sonde_bind_embedding(struct sonde_binder *b, const struct sonde_config *con
     if (!spec->tied && !has_unembed && has_embed && !given) {
         sonde_notes_add(b->notes, "no tensor %s: the embedding is used in its place", unembed);
         spec->tied = true;
+    } else if (!spec->tied && has_unembed && !has_embed && !given) {
+        sonde_notes_add(b->notes, "no tensor %s: %s is used in its place", name, unembed);
+        spec->tied = true;
     }
     bind_tensor(b, &weights->embed, has_embed || !spec->tied || !has_unembed ? name : unembed,
                 SONDE_BIND_MATRIX, spec->d_vocab, spec->d_model, false);

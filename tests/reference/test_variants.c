@@ -113,6 +113,8 @@ static void test_llama(void **state)
     r.alias = false;
     r.G = 6;
     check_recipe(&r);
+    r.tie_absent = true; /* only the head is stored: taken as tied, with a warning */
+    check_recipe(&r);
     r = llama;
     r.tie_absent = true; /* only the embedding is stored: taken as tied, with a warning */
     r.dtype = SONDE_DTYPE_BF16;
