@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/num.h"
+#include "core/tensor/dtype.h"
 #include "storage/store.h"
 #include "tools/array_file.h"
 #include "tools/commands.h"
@@ -51,8 +52,6 @@ struct exporter {
 /* What is written: the stored type, but NumPy knows no bf16. */
 static enum sonde_dtype array_dtype(const struct sonde_stream *s, const char *path)
 {
-    if (s->space == SONDE_ROWS_MAP)
-        return SONDE_DTYPE_F32;
     return s->dtype == SONDE_DTYPE_BF16 && !sonde_str_ends(path, ".safetensors") ? SONDE_DTYPE_F32
                                                                                  : s->dtype;
 }
@@ -184,7 +183,15 @@ static enum sonde_status read_block(struct exporter *e, int64_t i, int64_t first
     int64_t sequence = e->sequence[i];
     if (e->array[i].rank == 3) {
         int64_t t = e->array[i].dim[1];
-        return s->read_map_rows(s, e->stream[i], sequence, first / t, first % t, n, block, error);
+        float *values = malloc((size_t)(n * t) * sizeof(*values) + 1);
+        if (!values)
+            return sonde_error_memory(error, e->array[i].name);
+        enum sonde_status status =
+            s->read_map_rows(s, e->stream[i], sequence, first / t, first % t, n, values, error);
+        if (!status) /* exact where the stored type is the array's */
+            sonde_dtype_narrow(e->array[i].dtype, values, block, n * t);
+        free(values);
+        return status;
     }
     int64_t base = sequence < 0                           ? 0
                    : stream->space == SONDE_ROWS_SEQUENCE ? sequence
