@@ -10,6 +10,7 @@
 
 #include "core/base/file.h"
 #include "core/base/num.h"
+#include "core/tensor/gemm.h"
 
 void sonde_cli_quote(struct sonde_buf *out, const char *word)
 {
@@ -177,5 +178,7 @@ int sonde_cli_finish(const struct sonde_cli *cli, struct sonde_result **result,
 enum sonde_status sonde_cli_pool(const struct sonde_cli *cli, struct sonde_pool **out,
                                  struct sonde_error *error)
 {
-    return sonde_pool_create(out, (int)cli->common.threads, error);
+    int n_threads = (int)cli->common.threads;
+    enum sonde_status status = sonde_gemm_check_room(&n_threads, error);
+    return status ? status : sonde_pool_create(out, n_threads, error);
 }

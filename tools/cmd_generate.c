@@ -8,6 +8,7 @@
 
 #include "core/base/rng.h"
 #include "core/model/model.h"
+#include "core/tensor/gemm.h"
 #include "tools/commands.h"
 #include "tools/edit_input.h"
 #include "tools/input.h"
@@ -251,6 +252,9 @@ static enum sonde_status generate(struct generator *g, struct sonde_error *error
                                sonde_model_path(g->model), sonde_model_spec(g->model)->family);
     enum sonde_status status = sonde_edit_input_open(&g->edits, &g->options->edit, g->model, NULL,
                                                      0, (uint64_t)g->cli->common.seed, error);
+    int one = 1;
+    if (!status)
+        status = sonde_gemm_check_room(&one, error);
     if (!status)
         status = sonde_session_create(&g->session, g->model, &session_options, error);
     return status ? status : run_prompt(g, error);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/model/model.h"
+#include "core/tensor/gemm.h"
 #include "core/tensor/safetensors.h"
 #include "tools/commands.h"
 
@@ -197,7 +198,10 @@ static enum sonde_status on_value(void *ctx, struct sonde_site site,
 static enum sonde_status forward(struct verifier *v, struct sonde_error *error)
 {
     struct sonde_session *session = NULL;
-    enum sonde_status status = sonde_session_create(&session, v->model, NULL, error);
+    int one = 1;
+    enum sonde_status status = sonde_gemm_check_room(&one, error);
+    if (!status)
+        status = sonde_session_create(&session, v->model, NULL, error);
     struct sonde_hook hook = { .observe = &v->sites, .on_value = on_value, .ctx = v };
     struct sonde_forward_args args = { .ids = v->ids,
                                        .n_tokens = v->n_ids,

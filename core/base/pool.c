@@ -69,7 +69,7 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-static int usable_cores(void)
+int sonde_pool_cores(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof(set), &set) == 0)
@@ -100,7 +100,7 @@ enum sonde_status sonde_pool_create(struct sonde_pool **out, int n_threads,
                                "%d threads asked for, expected 0 (all cores) to %d", n_threads,
                                THREADS_MAX);
     if (n_threads == 0) {
-        n_threads = usable_cores();
+        n_threads = sonde_pool_cores();
         n_threads = n_threads > THREADS_MAX ? THREADS_MAX : n_threads;
     }
     struct sonde_pool *pool = calloc(1, sizeof(*pool));

@@ -16,6 +16,7 @@ struct sonde_pool; /* opaque */
 SONDE_MUST_USE enum sonde_status sonde_pool_create(struct sonde_pool **out, int n_threads,
                                                    struct sonde_error *error);
 void sonde_pool_destroy(struct sonde_pool **pool);
+int sonde_pool_cores(void);                            /* that this process may use */
 int sonde_pool_threads(const struct sonde_pool *pool); /* 1 for NULL */
 
 /* Runs task(ctx, i, worker) for i in [0, n) and returns when all are done. worker is in

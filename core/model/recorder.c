@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "core/base/num.h"
+#include "core/tensor/gemm.h"
 
 /*
  * The caller's thread reads, copies and hands over; the workers run the passes between. Slots go
@@ -481,13 +482,12 @@ static void run_task(void *ctx, int64_t i, int thread)
 /* A pool with one thread more than there are workers. n 0: a worker for each core. */
 static enum sonde_status make_pool(struct sonde_pool **pool, int n, struct sonde_error *error)
 {
-    enum sonde_status status = SONDE_STATUS_OK;
-    if (n == 0) {
-        status = sonde_pool_create(pool, 0, error);
-        n = sonde_pool_threads(*pool);
-        sonde_pool_destroy(pool);
+    enum sonde_status status = sonde_gemm_check_room(&n, error);
+    if (status == SONDE_STATUS_OK) {
+        n = n ? n : sonde_pool_cores();
+        status = sonde_pool_create(pool, n + 1, error);
     }
-    return status == SONDE_STATUS_OK ? sonde_pool_create(pool, n + 1, error) : status;
+    return status;
 }
 
 static enum sonde_status prepare(struct recorder *r, struct sonde_error *error)

@@ -1,14 +1,54 @@
 #include "core/tensor/gemm.h"
 
 #include <assert.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <cblas.h>
+
+#include "core/base/pool.h"
+
+#define BUFFER_BYTES ((int64_t)128 << 20) /* BUFFER_SIZE of OpenBLAS on x86-64 */
 
 void sonde_gemm_prepare(void)
 {
     if (openblas_get_num_threads() != 1) {
         openblas_set_num_threads(1);
     }
+}
+
+static bool has_room(int n_threads)
+{
+    size_t bytes = (size_t)((n_threads + 1) * BUFFER_BYTES);
+    void *map = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED) {
+        return false;
+    }
+    munmap(map, bytes);
+    return true;
+}
+
+enum sonde_status sonde_gemm_check_room(int *n_threads, struct sonde_error *error)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return SONDE_STATUS_OK;
+    }
+    int n = *n_threads;
+    if (n == 0) {
+        n = sonde_pool_cores();
+        while (n > 1 && !has_room(n)) {
+            n--;
+        }
+    }
+    if (!has_room(n)) {
+        return sonde_error_set(error, SONDE_STATUS_MEMORY,
+                               "the limit of the address space (ulimit -v) is too low for matrix "
+                               "products in %d thread%s: %d MiB are needed for each",
+                               n, n == 1 ? "" : "s", (int)(BUFFER_BYTES >> 20));
+    }
+    *n_threads = n;
+    return SONDE_STATUS_OK;
 }
 
 const char *sonde_gemm_library(void)

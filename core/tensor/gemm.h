@@ -9,9 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/status.h"
+
 /* Sets BLAS to one thread, where it is not. Every product does so itself; the program calls it once
  * at its start, before it has threads of its own. */
 void sonde_gemm_prepare(void);
+/* OpenBLAS maps 128 MiB for every thread that multiplies, and where it cannot it tries again for
+ * ever. So with a limit of the address space (ulimit -v) the room is asked for first: for
+ * *n_threads (0: a thread a core) and once more for everything else. Where it is not there, 0
+ * becomes as many as fit, any other number is refused: MEMORY. Without a limit nothing is asked, 0
+ * stays. */
+SONDE_MUST_USE enum sonde_status sonde_gemm_check_room(int *n_threads, struct sonde_error *error);
 /* Name, version, options and kernel of the BLAS in use, e.g. "OpenBLAS 0.3.21 NO_LAPACKE
  * DYNAMIC_ARCH NO_AFFINITY SkylakeX MAX_THREADS=64". The text belongs to the library. */
 const char *sonde_gemm_library(void);

@@ -106,6 +106,29 @@ $ sonde record $SHARED/models/stories260k/stories260K.bin --text '' --bos never 
 > (0, ['1 of 1 items gave no token and were left out'])
 ! sonde record: warning: 1 of 1 items gave no token and were left out
 
+== all is every site that info names
+need models/tinystories-656k
+$ sonde record $SHARED/models/tinystories-656k --text 'Once upon' --sites all -o s.db -q > /dev/null; sonde info $SHARED/models/tinystories-656k --json | python3 $CLI/js.py "sum(x['layers'] or 1 for x in tab('sites'))"; sonde info s.db --json | python3 $CLI/js.py "len(tab('streams'))"; sonde export s.db --streams all -o x.npz --json | python3 $CLI/js.py "s['arrays']"
+> 51
+> 51
+> 51
+
+== maps are exported in the type that is stored
+need models/tinystories-656k
+$ sonde record $SHARED/models/tinystories-656k --text 'Once upon' --sites attn --dtype f16 -o s.db -q > /dev/null; sonde export s.db --stream blocks.0.attn.hook_pattern --sequence 0 -o x.npy --json | python3 $CLI/js.py "tab('arrays')[0]['dtype'], tab('arrays')[0]['bytes']"; python3 $CLI/npy.py shape x.npy
+> ('f16', 576)
+> <f2 False (8, 6, 6) 288
+
+== a limit of the address space that leaves BLAS no memory is an error, not a wait for ever
+need models/tinystories-656k
+require ! grep -aq __asan_init "$SONDE"
+$ (ulimit -v 250000; timeout 20 "$SONDE" record $SHARED/models/tinystories-656k --text x -o s.db --threads 1 -q)
+! sonde record: the limit of the address space (ulimit -v) is too low for matrix products in 1 thread: 128 MiB are needed for each
+? 2
+$ (ulimit -v 250000; timeout 20 "$SONDE" generate $SHARED/models/tinystories-656k --prompt x -q)
+! sonde generate: the limit of the address space (ulimit -v) is too low for matrix products in 1 thread: 128 MiB are needed for each
+? 2
+
 == the activations do not depend on threads or memory
 need data/text/tinystories-600.jsonl
 $ for a in "--threads 1" "--threads 2" "--threads 3 --mem 200M"; do rm -f s.db; sonde record $SHARED/models/tinystories-656k --jsonl $SHARED/data/text/tinystories-600.jsonl --sites all --max-tokens 3000 -o s.db -q $a > /dev/null; sonde export s.db --streams all -o x.npz -q > /dev/null; sha256sum x.npz; done | sort -u | wc -l
