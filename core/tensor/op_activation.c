@@ -87,16 +87,25 @@ static void scale_part(void *arg, int64_t first, int64_t last)
 
 enum { SLOPE_BUFFER = 512 };
 
+/* slope = d/dx x sigmoid(u), u = x (a + c x^2): s + x s (1 - s) (a + 3 c x^2) */
+static void gate_slopes(float *slope, const float *x, float a, float c, int64_t n)
+{
+    float buffer[SLOPE_BUFFER];
+    for (int64_t i = 0; i < n; i++) {
+        buffer[i] = x[i] * (a + c * x[i] * x[i]);
+    }
+    sonde_vector_kernels()->sigmoid(slope, buffer, n);
+    for (int64_t i = 0; i < n; i++) {
+        const float s = slope[i], inner = a + 3.0f * c * x[i] * x[i];
+        slope[i] = s + x[i] * s * (1.0f - s) * inner;
+    }
+}
+
 /* slope = f'(x), n <= SLOPE_BUFFER. */
 static void slopes(float *slope, const float *x, enum sonde_activation kind, int64_t n)
 {
     const struct sonde_vector_kernels *vector = sonde_vector_kernels();
     float buffer[SLOPE_BUFFER];
-    /* x sigmoid(u), u = x (a + c x^2): s + x s (1 - s) (a + 3 c x^2) */
-    const float a = kind == SONDE_ACTIVATION_GELU_TANH    ? 1.5957691216057308f
-                    : kind == SONDE_ACTIVATION_QUICK_GELU ? 1.702f
-                                                          : 1.0f;
-    const float c = kind == SONDE_ACTIVATION_GELU_TANH ? 0.07135481282687983f : 0.0f;
     switch (kind) {
     case SONDE_ACTIVATION_GELU: /* Phi(x) + x phi(x) */
         for (int64_t i = 0; i < n; i++) {
@@ -106,16 +115,13 @@ static void slopes(float *slope, const float *x, enum sonde_activation kind, int
         }
         break;
     case SONDE_ACTIVATION_GELU_TANH:
+        gate_slopes(slope, x, 1.5957691216057308f, 0.07135481282687983f, n);
+        break;
     case SONDE_ACTIVATION_SILU:
+        gate_slopes(slope, x, 1.0f, 0.0f, n);
+        break;
     case SONDE_ACTIVATION_QUICK_GELU:
-        for (int64_t i = 0; i < n; i++) {
-            buffer[i] = x[i] * (a + c * x[i] * x[i]);
-        }
-        vector->sigmoid(slope, buffer, n);
-        for (int64_t i = 0; i < n; i++) {
-            const float s = slope[i], inner = a + 3.0f * c * x[i] * x[i];
-            slope[i] = s + x[i] * s * (1.0f - s) * inner;
-        }
+        gate_slopes(slope, x, 1.702f, 0.0f, n);
         break;
     case SONDE_ACTIVATION_TANH:
         vector->tanh(buffer, x, 1.0f, n);

@@ -38,15 +38,17 @@ void sonde_tape_destroy(struct sonde_tape **tape);
 void sonde_tape_clear(struct sonde_tape *tape);
 
 /* Asks for the gradient of a weight: it is added to gradient[rows * columns], which the caller
- * owns and has set (to zero, or to what earlier passes gave). ARGUMENT where it was asked for
- * before. Absent weights are ignored. */
+ * owns and has set (to zero, or to what earlier passes gave). Before the pass is recorded: ops copy
+ * their inputs for wanted weights only. ARGUMENT where it was asked for before. Absent weights are
+ * ignored. */
 SONDE_MUST_USE enum sonde_status sonde_tape_want_weight(struct sonde_tape *tape,
                                                         const struct sonde_weight *w,
                                                         float *gradient, struct sonde_error *error);
 /* The number of the value that stands at data now; its gradient will be kept for
  * sonde_tape_gradient. -1 where memory is out. */
 int64_t sonde_tape_watch(struct sonde_tape *tape, const void *data, int64_t n);
-/* Adds to the gradient of a value before the backward pass: where it begins. */
+/* Adds to the gradient of a value before the backward pass: where it begins. Not for an op's side
+ * outputs (a norm's scale, a pattern), from which nothing flows on. */
 SONDE_MUST_USE enum sonde_status sonde_tape_seed(struct sonde_tape *tape, int64_t value,
                                                  const float *gradient, struct sonde_error *error);
 /* Runs all records backwards, once. LIMIT where memory is out, then or while recording. */
