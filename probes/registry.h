@@ -57,9 +57,10 @@ struct sonde_probe_run_args {
     const struct sonde_progress *progress;
     /* The same sequences through a model of the same shape with random weights (kind
      * "random-weights"), recorded at the sites matching patterns; the caller destroys the source.
-     * May be NULL. */
+     * *mem_bytes is mem_bytes; it is lowered by what the baseline takes of it. May be NULL. */
     enum sonde_status (*open_baseline)(void *ctx, const char *kind, const char *patterns,
-                                       struct sonde_source **out, struct sonde_error *error);
+                                       struct sonde_source **out, int64_t *mem_bytes,
+                                       struct sonde_error *error);
     void *baseline_ctx;
 };
 

@@ -183,7 +183,7 @@ static enum sonde_status open_baseline(struct sonde_supervised *s, struct sonde_
     enum sonde_status status = sonde_buf_status(&patterns, error);
     if (!status)
         status = args->open_baseline(args->baseline_ctx, "random-weights", patterns.data,
-                                     &s->baseline, error);
+                                     &s->baseline, &s->mem_bytes, error);
     sonde_buf_finish(&patterns);
     if (status)
         return status;
@@ -329,7 +329,9 @@ static void finish(struct sonde_supervised *s)
 enum sonde_status sonde_supervised_run(const struct sonde_builtin *run,
                                        enum sonde_linear_method method, struct sonde_error *error)
 {
-    struct sonde_supervised s = { .run = run, .options.method = method };
+    struct sonde_supervised s = { .run = run,
+                                  .options.method = method,
+                                  .mem_bytes = sonde_builtin_mem_bytes(run) };
     enum sonde_status status = prepare(&s, error);
     if (!status)
         status = fit_all(&s, error);

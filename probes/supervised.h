@@ -52,6 +52,7 @@ struct sonde_supervised {
     int64_t n_streams;
     struct sonde_stream_report *report; /* [n_streams] */
     struct sonde_source *baseline;      /* random weights; NULL where not asked for */
+    int64_t mem_bytes;                  /* for the arrays of a fit, whatever is open beside it */
     struct sonde_loaded_probe *loaded;  /* --load */
     int32_t *loaded_class;              /* class of the label set of each loaded class, -1 = none */
 };

@@ -251,7 +251,7 @@ static enum sonde_status over_budget(const struct sonde_supervised *s,
                   (double)s->dataset->n * SAMPLE_BYTES;
     char text[2][SONDE_FORMAT_F64_MAX];
     sonde_format_bytes(text[0], need < 9e18 ? (int64_t)need : INT64_MAX);
-    sonde_format_bytes(text[1], sonde_builtin_mem_bytes(s->run));
+    sonde_format_bytes(text[1], s->mem_bytes);
     return sonde_error_set(error, SONDE_STATUS_LIMIT,
                            "%s: a fit of %lld features and %lld classes to %lld samples needs a "
                            "memory budget of %s, it has %s",
@@ -265,7 +265,7 @@ static enum sonde_status open_features(const struct sonde_supervised *s,
                                        struct sonde_features *out, struct sonde_error *error)
 {
     const struct sonde_dataset *d = s->dataset;
-    int64_t mem = sonde_builtin_mem_bytes(s->run) - d->n * SAMPLE_BYTES, fixed, per_slot;
+    int64_t mem = s->mem_bytes - d->n * SAMPLE_BYTES, fixed, per_slot;
     int64_t n_targets = d->task == SONDE_TASK_CLASS ? d->n_targets : 0;
     sonde_linear_fit_bytes(s->options.method, n_targets, source->streams[stream].width, &fixed,
                            &per_slot);

@@ -205,7 +205,7 @@ static enum sonde_status record_into(struct sonde_probe_input *input, struct son
         .sites = sites,
         .dtype = SONDE_DTYPE_F32,
         .n_threads = (int)input->cli->common.threads,
-        .mem_bytes = input->mem_bytes,
+        .mem_bytes = sonde_probe_input_left_bytes(input),
         .progress = &input->cli->progress,
     };
     struct sonde_recorder_stats stats;
@@ -234,6 +234,12 @@ enum sonde_status sonde_probe_input_record(struct sonde_probe_input *input,
     if (status != SONDE_STATUS_OK)
         return status;
     status = record_into(input, store, model, reader, &sites, error);
+    /* Opened anew for reading: a store that was written keeps four times the pages in memory. */
+    if (status == SONDE_STATUS_OK) {
+        sonde_store_close(&store);
+        status = sonde_store_open(&store, path, SONDE_STORE_READ, error);
+        input->temporary[input->n_temporary - 1] = store;
+    }
     if (status == SONDE_STATUS_OK)
         status =
             sonde_store_open_source(store, NULL, sonde_probe_input_cache_bytes(input), out, error);
@@ -286,7 +292,8 @@ static enum sonde_status replay_next(void *self, const struct sonde_sequence **o
 }
 
 enum sonde_status sonde_probe_input_baseline(void *ctx, const char *kind, const char *patterns,
-                                             struct sonde_source **out, struct sonde_error *error)
+                                             struct sonde_source **out, int64_t *mem_bytes,
+                                             struct sonde_error *error)
 {
     struct sonde_probe_input *input = ctx;
     if (!sonde_str_equal(kind, "random-weights"))
@@ -309,5 +316,7 @@ enum sonde_status sonde_probe_input_baseline(void *ctx, const char *kind, const 
     status = sonde_probe_input_record(input, random, &reader, patterns, out, error);
     free(replay.tokens);
     sonde_model_close(&random);
+    int64_t left = sonde_probe_input_left_bytes(input);
+    *mem_bytes = left < *mem_bytes ? left : *mem_bytes;
     return status;
 }

@@ -64,10 +64,12 @@ sonde_probe_input_record(struct sonde_probe_input *input, const struct sonde_mod
                          struct sonde_source **out, struct sonde_error *error);
 
 /* The open_baseline of struct sonde_probe_run_args; ctx is a struct sonde_probe_input *. Feeds the
- * token ids of input->source to the same model with random weights. */
+ * token ids of input->source to the same model with random weights; *mem_bytes becomes what is left
+ * for the probe's arrays beside it, where that is less. */
 SONDE_MUST_USE enum sonde_status sonde_probe_input_baseline(void *ctx, const char *kind,
                                                             const char *patterns,
                                                             struct sonde_source **out,
+                                                            int64_t *mem_bytes,
                                                             struct sonde_error *error);
 
 #endif

@@ -31,6 +31,12 @@ $ sonde probe linear s.db --labels upos --folsd 3
 !~ sonde probe: *folds*
 ? 2
 
+== a baseline's recording is inside the budget too
+need data/ud/Eve_Brown_eud_gold.conllu
+require ! grep -aq __asan_init "$SONDE"
+$ c=$SHARED/data/ud/Eve_Brown_eud_gold.conllu; sonde record $SHARED/models/tinystories-656k --conllu $c -o s.db -q > /dev/null; sonde label s.db --set upos --conllu $c --column upos -q > /dev/null; python3 -c "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= 128 * 1024)" "$SONDE" probe linear s.db --labels upos --l2 1 --max-iterations 5 --baseline random-weights --mem 128M --no-store -q
+> True
+
 == the lens of the last layer is the model's own prediction
 need models/tinystories-656k
 $ sonde probe logit-lens $SHARED/models/tinystories-656k --text 'Once upon a time there was' --json -o out > r.json; python3 $CLI/js.py "r['command'], list(tab('lens')[0]), all(c['ok'] for c in r['checks'])" < r.json; ls out | grep -c png | sed 's/[1-9].*/pictures/'

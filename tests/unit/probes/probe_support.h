@@ -36,7 +36,8 @@ struct toy_args {
     int64_t mem_bytes;
     const char *const *option;
     enum sonde_status (*open_baseline)(void *ctx, const char *kind, const char *patterns,
-                                       struct sonde_source **out, struct sonde_error *error);
+                                       struct sonde_source **out, int64_t *mem_bytes,
+                                       struct sonde_error *error);
     void *baseline_ctx;
 };
 struct sonde_result *toy_probe(const struct sonde_probe *probe, const struct toy_args *args,

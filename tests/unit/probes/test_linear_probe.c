@@ -265,9 +265,11 @@ static void saved_weights_reproduce_the_predictions(void **state)
 }
 
 static enum sonde_status give_baseline(void *ctx, const char *kind, const char *patterns,
-                                       struct sonde_source **out, struct sonde_error *error)
+                                       struct sonde_source **out, int64_t *mem_bytes,
+                                       struct sonde_error *error)
 {
     (void)error;
+    assert_int_equal(*mem_bytes, (int64_t)1 << 30);
     assert_string_equal(kind, "random-weights");
     assert_string_equal(patterns, "blocks.0.hook_resid_post");
     *out = open_source(ctx);
