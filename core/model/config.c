@@ -441,6 +441,20 @@ static bool is_harmless(const struct sonde_json *value, const char *off)
     return full;
 }
 
+static enum sonde_status check_layer_types(const struct sonde_config *config,
+                                           struct sonde_error *error)
+{
+    const char *key = "num_hidden_layers";
+    const struct sonde_json *types = sonde_json_get(config->root, "layer_types");
+    int64_t n = sonde_json_integer(member(config, &key, "n_layer"), 0);
+    if (sonde_json_type(types) == SONDE_JSON_ARRAY && sonde_json_size(types) != n) {
+        return sonde_error_set(error, SONDE_STATUS_FORMAT,
+                               "%s: layer_types has %lld entries, expected %lld", config->name,
+                               (long long)sonde_json_size(types), (long long)n);
+    }
+    return SONDE_STATUS_OK;
+}
+
 enum sonde_status sonde_config_check_keys(const struct sonde_config *config,
                                           const char *const *read, struct sonde_error *error)
 {
@@ -467,5 +481,5 @@ enum sonde_status sonde_config_check_keys(const struct sonde_config *config,
                             config->name, i.key);
         }
     }
-    return SONDE_STATUS_OK;
+    return check_layer_types(config, error);
 }

@@ -131,6 +131,8 @@ static const struct refusal cases[] = {
       "config.json: rope_interleaved = true is not supported for this model_type" },
     { "llama", "layer_types", "[\"sliding_attention\"]", NOT,
       "config.json: layer_types = [\"sliding_attention\"] is not supported for this model_type" },
+    { "llama", "layer_types", "[\"full_attention\", \"full_attention\"]", BAD,
+      "config.json: layer_types has 2 entries, expected 1" },
     { "gpt2", "n_inner", "0", BAD,
       "config.json: n_inner is 0, expected a whole number from 1 to 16777216" },
     { "gpt2", "n_inner", "33", BAD,
