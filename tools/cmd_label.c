@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/corpus/formal.h"
 #include "tools/commands.h"
 #include "tools/input.h"
 #include "tools/labelling.h"
 
 struct label_options {
-    const char *set, *run, *builtin, *from, *conllu, *column, *sql;
+    const char *set, *run, *builtin, *language, *from, *conllu, *column, *sql;
     int align, kind;
     bool replace;
 };
@@ -22,8 +23,11 @@ static const struct sonde_cli_option options[] = {
       "name of the label set", NULL, 0, 0 },
     { "builtin", 0, SONDE_CLI_TEXT, offsetof(struct label_options, builtin), "KIND",
       "token-id, token, previous-token, previous-token-id, position, relative-position, length, "
-      "sequence; or a CoNLL-U column, read from the file that was recorded",
+      "sequence; depth, depth:TYPE, depth/length, stack-top, state of a formal language; or a "
+      "CoNLL-U column, read from the file that was recorded",
       NULL, 0, 0 },
+    { "language", 0, SONDE_CLI_TEXT, offsetof(struct label_options, language), "NAME",
+      "the formal language of the text (default: that of the run's --formal)", NULL, 0, 0 },
     { "from", 0, SONDE_CLI_TEXT, offsetof(struct label_options, from), "FILE",
       "TSV or CSV with rows of sequence, position, value; or sequence, value; or sequence, begin, "
       "end, value (a span of tokens)",
@@ -37,8 +41,8 @@ static const struct sonde_cli_option options[] = {
     { "align", 0, SONDE_CLI_CHOICE, offsetof(struct label_options, align), NULL,
       "which tokens of a word carry its label (default last)", align_names, 0, 0 },
     { "kind", 0, SONDE_CLI_CHOICE, offsetof(struct label_options, kind), NULL,
-      "of the values of --from or --column (default auto: real where all are numbers and one has "
-      "a fraction, else class)",
+      "of the values of --from, --column or a depth (default auto: real where all are numbers and "
+      "one has a fraction, else class)",
       kind_names, 0, 0 },
     { "run", 0, SONDE_CLI_TEXT, offsetof(struct label_options, run), "NAME",
       "the run to label, where the store holds several", NULL, 0, 0 },
@@ -60,6 +64,10 @@ static enum sonde_status check_options(const struct label_options *o, struct son
                                "--conllu needs --column: upos, xpos, feats.Number, deprel, ..");
     if (o->column && !o->conllu)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "--column goes with --conllu");
+    if (o->language && !(o->builtin && sonde_formal_is_label(o->builtin)))
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "--language goes with --builtin depth, depth:TYPE, depth/length, "
+                               "stack-top or state");
     return SONDE_STATUS_OK;
 }
 
@@ -124,8 +132,9 @@ static enum sonde_status label_builtin(struct sonde_labelling *l, const char *ki
             sonde_buf_printf(&names, "%s, ", sonde_label_builtins[i]);
         enum sonde_status status =
             sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                            "--builtin '%s': expected %sor a CoNLL-U column (upos, xpos, lemma, "
-                            "form, deprel, head, feats.NAME, misc.NAME)",
+                            "--builtin '%s': expected %sdepth, depth:TYPE, depth/length, "
+                            "stack-top, state, or a CoNLL-U column (upos, xpos, lemma, form, "
+                            "deprel, head, feats.NAME, misc.NAME)",
                             kind, names.data ? names.data : "");
         sonde_buf_finish(&names);
         return status;
@@ -141,6 +150,8 @@ static enum sonde_status label_builtin(struct sonde_labelling *l, const char *ki
 static enum sonde_status attach(struct sonde_labelling *l, const struct label_options *o,
                                 struct sonde_error *error)
 {
+    if (o->builtin && sonde_formal_is_label(o->builtin))
+        return sonde_label_formal(l, o->builtin, o->language, error);
     if (o->builtin)
         return label_builtin(l, o->builtin, error);
     if (o->from)
@@ -272,6 +283,7 @@ const struct sonde_command sonde_command_label = {
         "\n"
         "  sonde label s.db --set upos --conllu en.conllu --column upos\n"
         "  sonde label s.db --set previous --builtin previous-token\n"
+        "  sonde label s.db --set depth --builtin depth --language dyck-1\n"
         "  sonde label s.db --set long --sql \"SELECT token, length(text) > 4 FROM tokens\"",
     .options = options,
     .options_size = sizeof(struct label_options),

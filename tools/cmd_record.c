@@ -128,7 +128,8 @@ static enum sonde_status open_edits(struct recording *r, int64_t control, struct
 static enum sonde_status open_all(struct recording *r, struct sonde_error *error)
 {
     const struct record_options *o = r->options;
-    struct sonde_model_options model_options = { .allow_missing_tokenizer = o->input.ids != NULL };
+    struct sonde_model_options model_options = { .allow_missing_tokenizer =
+                                                     o->input.ids || o->input.formal };
     enum sonde_status status = sonde_input_check(&o->input, error);
     if (status)
         return status;

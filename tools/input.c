@@ -6,6 +6,7 @@
 #include "core/base/file.h"
 #include "core/base/hash.h"
 #include "core/base/json.h"
+#include "core/corpus/formal.h"
 
 #define TOKENS_MAX ((int64_t)1 << 31)
 
@@ -20,6 +21,7 @@ struct sonde_input {
     struct sonde_input_counts counts;
     char **token_text; /* [V], made when first seen */
     int64_t n_token_text;
+    int32_t symbol_id[256]; /* --formal: by symbol */
 
     /* The item in hand and how it is cut. */
     struct sonde_encoding encoding;
@@ -37,7 +39,7 @@ struct sonde_input {
 static int count_kinds(const struct sonde_input_options *o)
 {
     return (o->text.n > 0) + (o->file != NULL) + (o->jsonl != NULL) + (o->conllu != NULL) +
-           (o->ids != NULL);
+           (o->formal != NULL) + (o->ids != NULL);
 }
 
 bool sonde_input_is_given(const struct sonde_input_options *options)
@@ -49,12 +51,13 @@ enum sonde_status sonde_input_check(const struct sonde_input_options *o, struct 
 {
     int n = count_kinds(o);
     if (n == 0)
-        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                               "no input: give --text, --file, --jsonl, --conllu or --ids");
+        return sonde_error_set(
+            error, SONDE_STATUS_ARGUMENT,
+            "no input: give --text, --file, --jsonl, --conllu, --formal or --ids");
     if (n > 1)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "more than one kind of input: give one of --text, --file, --jsonl, "
-                               "--conllu and --ids");
+                               "--conllu, --formal and --ids");
     if (o->whole && !o->file)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "--whole goes with --file");
     if (o->field && !o->jsonl)
@@ -75,6 +78,8 @@ static enum sonde_status open_corpus(struct sonde_input *input, struct sonde_err
                                  o->field ? o->field : "text", error);
     if (o->conllu)
         return sonde_corpus_open(&input->corpus, o->conllu, SONDE_CORPUS_CONLLU, NULL, error);
+    if (o->formal)
+        return sonde_corpus_open(&input->corpus, o->formal, SONDE_CORPUS_FORMAL, NULL, error);
     return sonde_corpus_open(&input->corpus, o->ids, SONDE_CORPUS_IDS, NULL, error);
 }
 
@@ -154,6 +159,38 @@ static bool is_frame(const struct sonde_encoded_token *token)
            (token->flags & (SONDE_TOKEN_BOS | SONDE_TOKEN_EOS | SONDE_TOKEN_SPECIAL)) != 0;
 }
 
+/* A token a symbol, between the tokens that the BOS policy puts around any text. */
+static enum sonde_status take_symbols(struct sonde_input *input,
+                                      const struct sonde_corpus_item *item,
+                                      struct sonde_error *error)
+{
+    struct sonde_encoding *e = &input->encoding;
+    int64_t n = item->n_ids, prefix = 0, suffix = 0;
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (sonde_model_tokenizer(input->model))
+        status = sonde_tokenizer_encode(sonde_model_tokenizer(input->model), item->text, 1,
+                                        (enum sonde_bos_policy)input->options->bos, e, error);
+    if (status)
+        return status;
+    while (prefix < e->n && is_frame(&e->tokens[prefix]))
+        prefix++;
+    while (prefix + suffix < e->n && is_frame(&e->tokens[e->n - 1 - suffix]))
+        suffix++;
+    if (!sonde_grow((void **)&e->tokens, &e->capacity, e->n + n, sizeof(*e->tokens), TOKENS_MAX))
+        return sonde_error_memory(error, "the symbols of a sequence");
+    memmove(e->tokens + prefix + n, e->tokens + e->n - suffix, (size_t)suffix * sizeof(*e->tokens));
+    for (int64_t i = 0; i < n; i++) {
+        struct sonde_encoded_token *t = &e->tokens[prefix + i];
+        *t = (struct sonde_encoded_token){ .id = input->symbol_id[(unsigned char)item->text[i]],
+                                           .begin = i,
+                                           .end = i + 1 };
+    }
+    for (int64_t i = 0; i < suffix; i++)
+        e->tokens[prefix + n + i].begin = e->tokens[prefix + n + i].end = n;
+    e->n = prefix + n + suffix;
+    return SONDE_STATUS_OK;
+}
+
 /* Fetches, tokenizes and plans the windows of the next item; item NULL at the end. */
 static enum sonde_status next_item(struct sonde_input *input, struct sonde_error *error)
 {
@@ -165,13 +202,15 @@ static enum sonde_status next_item(struct sonde_input *input, struct sonde_error
     input->window = 0;
     input->n_prefix = input->n_suffix = 0;
     e->n = 0;
-    if (input->item->ids)
+    if (input->item->ids && input->item->text)
+        status = take_symbols(input, input->item, error);
+    else if (input->item->ids)
         status = take_ids(input, input->item, error);
     else
         status = take_text(input, input->item, error);
     if (status)
         return status;
-    if (!input->item->ids) {
+    if (input->item->text) {
         while (input->n_prefix < e->n && is_frame(&e->tokens[input->n_prefix]))
             input->n_prefix++;
         while (input->n_prefix + input->n_suffix < e->n &&
@@ -235,7 +274,7 @@ static enum sonde_status put_token(struct sonde_input *input, int64_t from, int6
                                    struct sonde_error *error)
 {
     const struct sonde_encoded_token *t = &input->encoding.tokens[from];
-    bool has_text = !input->item->ids && t->end > t->begin;
+    bool has_text = input->item->text && t->end > t->begin;
     const char *text = token_text(input, t->id, error);
     if (!text)
         return error ? error->status : SONDE_STATUS_MEMORY;
@@ -317,6 +356,48 @@ static enum sonde_status next(void *self, const struct sonde_sequence **out,
     return status;
 }
 
+/* Every symbol of --formal gets its id: the tokenizer's, else the specification's, and then the
+ * symbol is the token's text. */
+static enum sonde_status find_symbol(struct sonde_input *input, char symbol, int32_t id,
+                                     struct sonde_error *error)
+{
+    const struct sonde_tokenizer *tokenizer = sonde_model_tokenizer(input->model);
+    const char *path = sonde_model_path(input->model), *formal = input->options->formal;
+    char piece[2] = { symbol, '\0' };
+    if (tokenizer)
+        id = sonde_tokenizer_id(tokenizer, piece);
+    if (id < 0)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "%s: the tokenizer has no token for the symbol '%c' of --formal %s",
+                               path, symbol, formal);
+    if (id >= input->n_token_text)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "%s: id %d of the symbol '%c' of --formal %s, expected 0 to %lld",
+                               path, (int)id, symbol, formal, (long long)input->n_token_text - 1);
+    input->symbol_id[(unsigned char)symbol] = id;
+    if (!tokenizer && !(input->token_text[id] = sonde_strdup(piece)))
+        return sonde_error_memory(error, "the input");
+    return SONDE_STATUS_OK;
+}
+
+static enum sonde_status find_symbols(struct sonde_input *input, struct sonde_error *error)
+{
+    struct sonde_formal_spec spec;
+    struct sonde_formal *formal = NULL;
+    enum sonde_status status = sonde_formal_parse_spec(input->options->formal, &spec, error);
+    if (!status && spec.ids[0] && sonde_model_tokenizer(input->model))
+        status = sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                 "ids=%s: %s has a tokenizer, which gives the symbols their ids",
+                                 spec.ids, sonde_model_path(input->model));
+    if (!status)
+        status = sonde_formal_create(&formal, spec.name, error);
+    const char *ids = spec.ids[0] || !formal ? spec.ids : sonde_formal_ids(formal);
+    for (int32_t id = 1; !status && ids[id]; id++)
+        status = find_symbol(input, ids[id], id, error);
+    sonde_formal_destroy(&formal);
+    return status;
+}
+
 enum sonde_status sonde_input_open(struct sonde_input **out,
                                    const struct sonde_input_options *options,
                                    const struct sonde_model *model, struct sonde_error *error)
@@ -324,7 +405,7 @@ enum sonde_status sonde_input_open(struct sonde_input **out,
     enum sonde_status status = sonde_input_check(options, error);
     if (status)
         return status;
-    if (!options->ids && !sonde_model_tokenizer(model))
+    if (!options->ids && !options->formal && !sonde_model_tokenizer(model))
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "%s: the model has no tokenizer; give token ids with --ids",
                                sonde_model_path(model));
@@ -339,6 +420,8 @@ enum sonde_status sonde_input_open(struct sonde_input **out,
     input->n_token_text = spec->d_vocab;
     input->token_text = calloc((size_t)spec->d_vocab, sizeof(*input->token_text));
     status = input->token_text ? open_corpus(input, error) : sonde_error_memory(error, "the input");
+    if (!status && options->formal)
+        status = find_symbols(input, error);
     if (status)
         sonde_input_close(&input);
     else
@@ -438,6 +521,28 @@ static enum sonde_status hash_texts(const struct sonde_cli_texts *texts, char *h
     return SONDE_STATUS_OK;
 }
 
+static enum sonde_status hash_formal(const char *spec, char *hex, struct sonde_error *error)
+{
+    struct sonde_corpus *corpus = NULL;
+    const struct sonde_corpus_item *item = NULL;
+    enum sonde_status status = sonde_corpus_open(&corpus, spec, SONDE_CORPUS_FORMAL, NULL, error);
+    if (status)
+        return status;
+    struct sonde_sha256 *hash = sonde_sha256_create();
+    if (!hash)
+        status = sonde_error_memory(error, "the input");
+    while (!status && !(status = sonde_corpus_next(corpus, &item, error)) && item)
+        sonde_sha256_update(hash, item->text, (size_t)item->text_bytes + 1);
+    uint8_t digest[SONDE_SHA256_BYTES];
+    if (!status) {
+        sonde_sha256_digest(hash, digest);
+        sonde_sha256_hex(digest, hex);
+    }
+    sonde_sha256_destroy(&hash);
+    sonde_corpus_close(&corpus);
+    return status;
+}
+
 enum sonde_status sonde_input_describe(const struct sonde_input_options *o, struct sonde_buf *out,
                                        struct sonde_error *error)
 {
@@ -446,11 +551,14 @@ enum sonde_status sonde_input_describe(const struct sonde_input_options *o, stru
                        : o->file   ? (o->whole ? "whole" : "file")
                        : o->jsonl  ? "jsonl"
                        : o->conllu ? "conllu"
+                       : o->formal ? "formal"
                                    : "ids";
     const char *path = o->file ? o->file : o->jsonl ? o->jsonl : o->conllu ? o->conllu : o->ids;
     enum sonde_status status = sonde_input_check(o, error);
     if (!status && o->text.n)
         status = hash_texts(&o->text, hex, error);
+    else if (!status && o->formal)
+        status = hash_formal(o->formal, hex, error);
     else if (!status)
         status = sonde_input_hash_file(path, hex, error);
     if (status)
@@ -458,7 +566,9 @@ enum sonde_status sonde_input_describe(const struct sonde_input_options *o, stru
     struct sonde_json_writer w = { .out = out };
     sonde_json_begin_object(&w, NULL);
     sonde_json_put_string(&w, "kind", kind);
-    if (!o->text.n)
+    if (o->formal)
+        sonde_json_put_string(&w, "spec", o->formal);
+    else if (!o->text.n)
         sonde_json_put_string(&w, "path", path);
     if (o->jsonl)
         sonde_json_put_string(&w, "field", o->field ? o->field : "text");

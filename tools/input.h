@@ -16,7 +16,7 @@
 
 struct sonde_input_options {
     struct sonde_cli_texts text;
-    const char *file, *jsonl, *field, *conllu, *ids;
+    const char *file, *jsonl, *field, *conllu, *formal, *ids;
     bool whole;
     int bos;            /* enum sonde_bos_policy */
     int64_t max_tokens; /* in all; the sequence that would pass it is cut there; 0 = no limit */
@@ -81,6 +81,16 @@ extern const char *const sonde_input_bos_names[]; /* in the order of enum sonde_
           NULL,                                                                                    \
           0,                                                                                       \
           0 },                                                                                     \
+        { "formal",                                                                                \
+          0,                                                                                       \
+          SONDE_CLI_TEXT,                                                                          \
+          offsetof(type, member.formal),                                                           \
+          "SPEC",                                                                                  \
+          "strings of a formal language, a token a symbol: dyck-1:n=1000,len=2..50; also seed=N, " \
+          "generator=grammar|walk, repeats=yes|no, ids=T() for a model without a tokenizer",       \
+          NULL,                                                                                    \
+          0,                                                                                       \
+          0 },                                                                                     \
         { "ids",                                                                                   \
           0,                                                                                       \
           SONDE_CLI_TEXT,                                                                          \
@@ -138,8 +148,9 @@ void sonde_input_position(const struct sonde_input *input, int64_t *done, int64_
 /* Adds a line for cut, left out and unknown things to a result's warnings. */
 void sonde_input_warn(const struct sonde_input *input, struct sonde_result *result);
 
-/* What identifies the input, as JSON: {"kind", "path", "field", "sha256"}; sha256 over the file's
- * bytes, or over each text followed by a NUL. Reads the file once. */
+/* What identifies the input, as JSON: {"kind", "path" or "spec", "field", "sha256"}; sha256 over
+ * the file's bytes, or over each text followed by a NUL. Reads the file, or makes the strings,
+ * once. */
 SONDE_MUST_USE enum sonde_status sonde_input_describe(const struct sonde_input_options *options,
                                                       struct sonde_buf *out,
                                                       struct sonde_error *error);

@@ -41,6 +41,11 @@ SONDE_MUST_USE enum sonde_status sonde_labelling_end(struct sonde_labelling *l,
 extern const char *const sonde_label_builtins[];
 SONDE_MUST_USE enum sonde_status sonde_label_builtin(struct sonde_labelling *l, const char *kind,
                                                      struct sonde_error *error);
+/* An inner variable of a formal language (core/corpus/formal.h); language NULL: the one that the
+ * run was recorded from. */
+SONDE_MUST_USE enum sonde_status sonde_label_formal(struct sonde_labelling *l, const char *name,
+                                                    const char *language,
+                                                    struct sonde_error *error);
 /* Rows "sequence, position, value", "sequence, value" or "sequence, begin, end, value"; a header
  * row names the columns. */
 SONDE_MUST_USE enum sonde_status sonde_label_rows(struct sonde_labelling *l, const char *path,

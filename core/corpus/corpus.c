@@ -15,6 +15,7 @@ struct sonde_corpus {
     struct sonde_buf text;
     struct sonde_conllu conllu;
     struct sonde_ids_file ids;
+    struct sonde_formal_corpus formal;
     const char *const *texts; /* from_texts */
     int64_t n_texts;
 };
@@ -32,6 +33,8 @@ enum sonde_status sonde_corpus_open(struct sonde_corpus **out, const char *path,
     corpus->text.max = (size_t)SONDE_CORPUS_MAX_ITEM_BYTES;
     if (format == SONDE_CORPUS_IDS)
         status = sonde_ids_open(&corpus->ids, path, error);
+    else if (format == SONDE_CORPUS_FORMAL)
+        status = sonde_formal_corpus_open(&corpus->formal, path, error);
     else
         status = sonde_lines_open(&corpus->lines, path, error);
     if (status == SONDE_STATUS_OK && format == SONDE_CORPUS_JSONL) {
@@ -70,6 +73,7 @@ void sonde_corpus_close(struct sonde_corpus **corpus)
     sonde_buf_finish(&c->text);
     sonde_conllu_finish(&c->conllu);
     sonde_ids_close(&c->ids);
+    sonde_formal_corpus_close(&c->formal);
     free(c);
     *corpus = NULL;
 }
@@ -184,7 +188,7 @@ enum sonde_status sonde_corpus_next(struct sonde_corpus *corpus,
         if (more)
             set_text(corpus, corpus->texts[corpus->n_items],
                      strlen(corpus->texts[corpus->n_items]));
-    } else if (corpus->lines.file || corpus->ids.file) {
+    } else if (corpus->lines.file || corpus->ids.file || corpus->formal.generator) {
         switch (corpus->format) {
         case SONDE_CORPUS_LINES:
             status = next_line(corpus, &more, error);
@@ -201,6 +205,9 @@ enum sonde_status sonde_corpus_next(struct sonde_corpus *corpus,
             break;
         case SONDE_CORPUS_IDS:
             status = sonde_ids_next(&corpus->ids, &corpus->item, &more, error);
+            break;
+        case SONDE_CORPUS_FORMAL:
+            status = sonde_formal_corpus_next(&corpus->formal, &corpus->item, &more, error);
             break;
         }
     }

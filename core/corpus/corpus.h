@@ -28,7 +28,7 @@ struct sonde_corpus_item {
     const char *name; /* sent_id, or NULL */
     const char *text; /* UTF-8 as read (may be invalid); NULL for ids */
     int64_t text_bytes;
-    const int32_t *ids; /* NULL for text */
+    const int32_t *ids; /* NULL for text; formal strings have both, an id for each byte */
     int64_t n_ids;
     const struct sonde_corpus_word *words; /* CoNLL-U only */
     int64_t n_words;
@@ -48,6 +48,8 @@ enum sonde_corpus_format {
                             points at */
     SONDE_CORPUS_IDS,    /* .npy: [n] (one item) or [n, T] of int32/int64 little-endian in C order;
                             a negative id ends a row (ragged), so a row may be empty */
+    SONDE_CORPUS_FORMAL, /* the path is a specification, see sonde_formal_parse_spec; a string an
+                            item, its ids in the order of the specification */
 };
 SONDE_MUST_USE enum sonde_status sonde_corpus_open(struct sonde_corpus **out, const char *path,
                                                    enum sonde_corpus_format format,

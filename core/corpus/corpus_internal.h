@@ -7,6 +7,7 @@
 #include "core/base/buf.h"
 #include "core/base/file.h"
 #include "core/corpus/corpus.h"
+#include "core/corpus/formal.h"
 
 /* Lines of a file, one at a time. */
 struct sonde_line_reader {
@@ -72,5 +73,18 @@ void sonde_ids_close(struct sonde_ids_file *ids);
 SONDE_MUST_USE enum sonde_status sonde_ids_next(struct sonde_ids_file *ids,
                                                 struct sonde_corpus_item *item, bool *more,
                                                 struct sonde_error *error);
+
+struct sonde_formal_corpus {
+    struct sonde_formal_generator *generator;
+    int32_t *ids; /* [capacity] of the string in hand */
+    int64_t capacity;
+};
+SONDE_MUST_USE enum sonde_status sonde_formal_corpus_open(struct sonde_formal_corpus *formal,
+                                                          const char *spec,
+                                                          struct sonde_error *error);
+void sonde_formal_corpus_close(struct sonde_formal_corpus *formal);
+SONDE_MUST_USE enum sonde_status sonde_formal_corpus_next(struct sonde_formal_corpus *formal,
+                                                          struct sonde_corpus_item *item,
+                                                          bool *more, struct sonde_error *error);
 
 #endif

@@ -156,10 +156,10 @@ $ sonde record m --text x
 ! sonde record: where to? -o STORE
 ? 2
 $ sonde record m -o s.db
-! sonde record: no input: give --text, --file, --jsonl, --conllu or --ids
+! sonde record: no input: give --text, --file, --jsonl, --conllu, --formal or --ids
 ? 2
 $ sonde record m -o s.db --text x --file y
-! sonde record: more than one kind of input: give one of --text, --file, --jsonl, --conllu and --ids
+! sonde record: more than one kind of input: give one of --text, --file, --jsonl, --conllu, --formal and --ids
 ? 2
 $ sonde record m -o s.db --text x --whole
 ! sonde record: --whole goes with --file

@@ -20,7 +20,7 @@ $ sonde label s.db --set x --builtin upos
 ! sonde label: run 'run-1' was not recorded from CoNLL-U, so it has no such column
 ? 2
 $ sonde label s.db --set x --builtin depht
-! sonde label: --builtin 'depht': expected token-id, token, previous-token, previous-token-id, position, relative-position, length, sequence, or a CoNLL-U column (upos, xpos, lemma, form, deprel, head, feats.NAME, misc.NAME)
+! sonde label: --builtin 'depht': expected token-id, token, previous-token, previous-token-id, position, relative-position, length, sequence, depth, depth:TYPE, depth/length, stack-top, state, or a CoNLL-U column (upos, xpos, lemma, form, deprel, head, feats.NAME, misc.NAME)
 ? 2
 
 == columns of a CoNLL-U file, on the last, first or every token of a word

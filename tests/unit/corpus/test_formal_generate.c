@@ -2,6 +2,7 @@
  * same seed; and specifications that make no sense. */
 #include "tests/unit/corpus/formal_reference.h"
 
+#include "core/corpus/corpus.h"
 #include "core/corpus/formal.h"
 
 static struct sonde_formal_generator *open_generator(const char *text)
@@ -44,6 +45,46 @@ static void drop_all(char **all, int64_t n)
     for (int64_t i = 0; i < n; i++)
         free(all[i]);
     free((void *)all);
+}
+
+/* The same strings as items, with the ids of the order that the specification gives. */
+static void items_of_a_corpus(void **state)
+{
+    (void)state;
+    static const char *const specs[][2] = {
+        { "shuffle-2:n=50,len=2..30,generator=walk", "T)[(]" },
+        { "shuffle-2:n=50,len=2..30,generator=walk,ids=T([])", "T([])" },
+        { "tomita-4:n=50,len=2..30", "T01" },
+    };
+    for (size_t s = 0; s < sizeof(specs) / sizeof(specs[0]); s++) {
+        struct sonde_error error = { 0 };
+        struct sonde_corpus *corpus = NULL;
+        const struct sonde_corpus_item *item = NULL;
+        int64_t n = 0, done = 1, total = 1;
+        char **all = take_all(specs[s][0], &n);
+        check_ok(sonde_corpus_open(&corpus, specs[s][0], SONDE_CORPUS_FORMAL, NULL, &error),
+                 &error);
+        for (int64_t i = 0; i < n; i++) {
+            check_ok(sonde_corpus_next(corpus, &item, &error), &error);
+            assert_non_null(item);
+            assert_int_equal(item->ordinal, i);
+            assert_string_equal(item->text, all[i]);
+            assert_int_equal(item->text_bytes, item->n_ids);
+            for (int64_t k = 0; k < item->n_ids; k++)
+                assert_int_equal(specs[s][1][item->ids[k]], all[i][k]);
+        }
+        check_ok(sonde_corpus_next(corpus, &item, &error), &error);
+        assert_null(item);
+        sonde_corpus_position(corpus, &done, &total);
+        assert_int_equal(done + total, 0);
+        sonde_corpus_close(&corpus);
+        drop_all(all, n);
+    }
+    struct sonde_error error = { 0 };
+    struct sonde_corpus *corpus = NULL;
+    assert_int_equal(sonde_corpus_open(&corpus, "dyck", SONDE_CORPUS_FORMAL, NULL, &error),
+                     SONDE_STATUS_ARGUMENT);
+    assert_null(corpus);
 }
 
 static int by_text(const void *a, const void *b)
@@ -316,6 +357,7 @@ int main(void)
         cmocka_unit_test(shuffles_are_shuffled),
         cmocka_unit_test(the_studys_grammar),
         cmocka_unit_test(hostile_specs),
+        cmocka_unit_test(items_of_a_corpus),
         cmocka_unit_test(no_more_strings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
