@@ -31,7 +31,7 @@ static void site_shape(const struct sonde_spec *spec, enum sonde_axes axes, stru
         sonde_buf_printf(out, "[T, %lld]", (long long)spec->d_mlp);
         break;
     case SONDE_AXES_V:
-        sonde_buf_printf(out, "[T, %lld]", (long long)spec->d_vocab);
+        sonde_buf_printf(out, "[T, %lld]", (long long)sonde_spec_outputs(spec));
         break;
     case SONDE_AXES_HTT:
         sonde_buf_printf(out, "[%lld, T, T]", (long long)spec->n_heads);

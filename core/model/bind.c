@@ -82,11 +82,11 @@ static void refuse_shape(struct sonde_binder *b, const struct sonde_tensor_ref *
     if (rank == 1) {
         b->status = sonde_error_set(
             b->error, SONDE_STATUS_FORMAT, "%s: %.160s: shape [%s], expected [%lld]",
-            sonde_safetensors_path(ref->file), ref->entry->name, text, (long long)columns);
+            sonde_tensor_ref_path(ref), ref->entry->name, text, (long long)columns);
     } else {
         b->status = sonde_error_set(b->error, SONDE_STATUS_FORMAT,
                                     "%s: %.160s: shape [%s], expected [%lld, %lld]",
-                                    sonde_safetensors_path(ref->file), ref->entry->name, text,
+                                    sonde_tensor_ref_path(ref), ref->entry->name, text,
                                     (long long)rows, (long long)columns);
     }
     sonde_buf_finish(&found);
@@ -97,8 +97,8 @@ static const void *aligned_data(struct sonde_binder *b, const struct sonde_tenso
 {
     const uint8_t *mapped = NULL;
     size_t size = sonde_dtype_size(ref->entry->dtype);
-    b->status = sonde_safetensors_map(ref->file, ref->entry, &mapped, b->error);
-    if (b->status != SONDE_STATUS_OK || (uintptr_t)mapped % size == 0) {
+    b->status = sonde_tensor_ref_map(ref, &mapped, b->error);
+    if (b->status != SONDE_STATUS_OK || (mapped && (uintptr_t)mapped % size == 0)) {
         return mapped;
     }
     void *copy = sonde_arena_alloc(b->arena, ref->entry->n_elements, size);
@@ -106,7 +106,7 @@ static const void *aligned_data(struct sonde_binder *b, const struct sonde_tenso
         fail_memory(b);
         return NULL;
     }
-    memcpy(copy, mapped, (size_t)ref->entry->n_bytes);
+    b->status = sonde_tensor_ref_read(ref, copy, b->error);
     return copy;
 }
 
@@ -131,10 +131,9 @@ static void bind_tensor(struct sonde_binder *b, struct sonde_weight *out, const 
         return;
     }
     if (!sonde_dtype_is_weight(entry->dtype)) {
-        b->status =
-            sonde_error_set(b->error, SONDE_STATUS_UNSUPPORTED,
-                            "%s: %.160s: dtype %s, weights are F32, F16 or BF16",
-                            sonde_safetensors_path(ref.file), entry->name, entry->dtype_name);
+        b->status = sonde_error_set(b->error, SONDE_STATUS_UNSUPPORTED,
+                                    "%s: %.160s: dtype %s, weights are F32, F16 or BF16",
+                                    sonde_tensor_ref_path(&ref), entry->name, entry->dtype_name);
         return;
     }
     struct sonde_weight weight = { NULL, entry->dtype, rows, columns, transposed };

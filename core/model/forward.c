@@ -513,7 +513,7 @@ static void final_norm(struct pass *p)
 
 static void unembed(struct pass *p, float *logits)
 {
-    int64_t V = p->spec->d_vocab;
+    int64_t V = sonde_spec_outputs(p->spec);
     sonde_op_unembed(&p->ops, sonde_tensor_2d(logits, p->T, V), stream_view(p, p->normed),
                      &p->weights->unembed, &p->weights->unembed_bias, p->spec->logit_softcap);
     visit(p, SONDE_SITE_LOGITS, -1, sonde_tensor_2d(logits, p->T, V));
@@ -536,7 +536,7 @@ static bool wants_final(const struct pass *p)
 
 static void finish(struct pass *p)
 {
-    int64_t V = p->spec->d_vocab, D = p->spec->d_model;
+    int64_t V = sonde_spec_outputs(p->spec), D = p->spec->d_model;
     bool all = !p->spec->headless && (is_wanted(p, SONDE_SITE_LOGITS, -1) || !p->args->no_logits);
     all = all || (p->args->tape && p->args->logits_last); /* a tape records whole values */
     bool last = p->args->logits_last && !all;
@@ -599,6 +599,11 @@ static enum sonde_status check_args(const struct sonde_session *s,
     if (args->tape && s->cache) {
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                                "a pass that continues from a cache has no gradients");
+    }
+    if (args->logits_last && sonde_spec_outputs(spec) != spec->d_vocab) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "this model has %lld outputs, which are not its vocabulary",
+                               (long long)sonde_spec_outputs(spec));
     }
     if (args->logits_last && (spec->headless || args->stop_after_layer)) {
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED, "%s",

@@ -111,11 +111,16 @@ static enum sonde_status check_loss(const struct sonde_gradient *g,
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "a loss needs at least one token");
     }
     if (loss->kind == SONDE_LOSS_LOGIT && (loss->row < -1 || loss->row >= args->n_tokens ||
-                                           loss->id < 0 || loss->id >= spec->d_vocab)) {
+                                           loss->id < 0 || loss->id >= sonde_spec_outputs(spec))) {
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "logit %lld of row %lld: there are %lld rows of %lld",
                                (long long)loss->id, (long long)loss->row, (long long)args->n_tokens,
-                               (long long)spec->d_vocab);
+                               (long long)sonde_spec_outputs(spec));
+    }
+    if (loss->kind != SONDE_LOSS_LOGIT && sonde_spec_outputs(spec) != spec->d_vocab) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "this model has %lld outputs, which are not its vocabulary",
+                               (long long)sonde_spec_outputs(spec));
     }
     for (int64_t t = 0; loss->kind == SONDE_LOSS_TARGETS && t < args->n_tokens; t++) {
         if (loss->targets[t] >= spec->d_vocab) {
@@ -223,7 +228,8 @@ int64_t sonde_gradient_plan_bytes(const struct sonde_model *model, int64_t n_tok
                                   const struct sonde_site_set *sites)
 {
     const struct sonde_spec *spec = &model->spec;
-    const int64_t T = n_tokens, D = spec->d_model, F = spec->d_mlp, V = spec->d_vocab;
+    const int64_t T = n_tokens, D = spec->d_model, F = spec->d_mlp;
+    const int64_t V = sonde_spec_outputs(spec);
     const int64_t HE = spec->n_heads * spec->d_head, GE = spec->n_kv_heads * spec->d_head;
     if (T > SONDE_SPEC_SIZE_MAX ||
         (double)spec->n_layers * (double)T * (double)(8 * D + 4 * HE + 4 * F + V) > 0x1p50 ||

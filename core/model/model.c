@@ -28,7 +28,7 @@ void sonde_model_close(struct sonde_model **model)
     *model = NULL;
 }
 
-static void note_unused(struct sonde_model *model)
+void sonde_model_note_unused(struct sonde_model *model)
 {
     enum { SHOWN = 4 };
     const char *name[SHOWN] = { NULL };
@@ -73,7 +73,7 @@ static enum sonde_status bind_weights(struct sonde_model *model, const struct so
     model->n_parameters = binder.n_parameters;
     model->dtypes = binder.dtypes;
     model->file_bytes = sonde_tensor_table_bytes(model->table);
-    note_unused(model);
+    sonde_model_note_unused(model);
     if (binder.n_nonfinite > 0) {
         sonde_notes_add(&model->notes, "%lld weights are not finite",
                         (long long)binder.n_nonfinite);
@@ -320,6 +320,9 @@ static enum sonde_status open_weights(struct sonde_model *model, struct sonde_js
                                "%s: give the model's folder, which holds config.json and the "
                                "weights",
                                path);
+    }
+    if (sonde_str_ends(path, ".pt") || sonde_str_ends(path, ".pth")) {
+        return sonde_torch_model_open(model, options, error);
     }
     if (!sonde_str_ends(path, ".bin")) {
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,

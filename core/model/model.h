@@ -28,8 +28,8 @@ struct sonde_model_options {
     uint64_t seed;       /* of random_weights; 0 = 42 */
 };
 
-/* MODEL: a Hugging Face folder, a llama2.c .bin (tokenizer: tok*.bin or tokenizer.bin beside it).
- */
+/* MODEL: a Hugging Face folder, a llama2.c .bin (tokenizer: tok*.bin or tokenizer.bin beside it), a
+ * PyTorch checkpoint .pt or .pth of a causal nn.TransformerEncoder (no tokenizer: by ids). */
 SONDE_MUST_USE enum sonde_status sonde_model_open(struct sonde_model **out, const char *path,
                                                   const struct sonde_model_options *options,
                                                   struct sonde_error *error);

@@ -35,4 +35,11 @@ SONDE_MUST_USE enum sonde_status sonde_llama2c_open(struct sonde_model *model,
                                                     const struct sonde_model_options *options,
                                                     struct sonde_error *error);
 
+/* The same from a PyTorch checkpoint. */
+SONDE_MUST_USE enum sonde_status sonde_torch_model_open(struct sonde_model *model,
+                                                        const struct sonde_model_options *options,
+                                                        struct sonde_error *error);
+/* A note on the tensors of the table that nobody asked for. */
+void sonde_model_note_unused(struct sonde_model *model);
+
 #endif

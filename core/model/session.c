@@ -155,7 +155,8 @@ static bool wants_anywhere(const struct sonde_model *model, const struct sonde_s
 static int64_t op_scratch(const struct sonde_spec *spec, int64_t T)
 {
     int64_t widest = larger(larger(spec->d_mlp, spec->d_model), spec->n_heads * spec->d_head);
-    int64_t product = larger(1 << 18, 64 * widest) + 2 * buffer(larger(widest, spec->d_vocab));
+    int64_t product =
+        larger(1 << 18, 64 * widest) + 2 * buffer(larger(widest, sonde_spec_outputs(spec)));
     int64_t attention = buffer(64 * T) + 2 * buffer(T * spec->n_kv_heads * (spec->d_head + 1));
     return larger(product, attention);
 }
@@ -180,8 +181,8 @@ int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_toke
         attention += buffer(T * spec->n_heads * D);
     }
     int64_t mlp = (spec->gated ? 2 : 1) * buffer(T * spec->d_mlp);
-    int64_t end = wants_anywhere(model, observe, SONDE_SITE_LOGITS) ? buffer(T * spec->d_vocab)
-                                                                    : buffer(spec->d_vocab);
+    int64_t V = sonde_spec_outputs(spec);
+    int64_t end = wants_anywhere(model, observe, SONDE_SITE_LOGITS) ? buffer(T * V) : buffer(V);
     int64_t rotary = spec->position == SONDE_POSITION_ROTARY ? 2 * T * spec->rotary_dims : 0;
     int64_t floats = stay + larger(larger(attention, mlp), end) + op_scratch(spec, T) + rotary;
     return floats * (int64_t)sizeof(float);

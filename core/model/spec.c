@@ -3,6 +3,11 @@
 #include <math.h>
 #include <string.h>
 
+int64_t sonde_spec_outputs(const struct sonde_spec *spec)
+{
+    return spec->d_out ? spec->d_out : spec->d_vocab;
+}
+
 bool sonde_site_is_map(enum sonde_site_kind kind)
 {
     return sonde_site_describe(kind)->axes == SONDE_AXES_HTT;
@@ -34,7 +39,7 @@ int sonde_spec_site_shape(const struct sonde_spec *spec, enum sonde_site_kind ki
         dim[0] = spec->d_mlp;
         return 1;
     case SONDE_AXES_V:
-        dim[0] = spec->d_vocab;
+        dim[0] = sonde_spec_outputs(spec);
         return 1;
     case SONDE_AXES_HTT:
         dim[0] = spec->n_heads;
@@ -135,6 +140,7 @@ enum sonde_status sonde_spec_validate(const struct sonde_spec *spec, const char 
         { "d_head", spec->d_head, SONDE_SPEC_SIZE_MAX },
         { "d_mlp", spec->d_mlp, SONDE_SPEC_SIZE_MAX },
         { "vocabulary", spec->d_vocab, SONDE_SPEC_SIZE_MAX },
+        { "outputs", sonde_spec_outputs(spec), SONDE_SPEC_SIZE_MAX },
         { "context", spec->n_ctx, SONDE_SPEC_SIZE_MAX },
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

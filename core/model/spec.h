@@ -25,6 +25,7 @@ struct sonde_spec {
     const char *family; /* "llama", "gpt2", ... */
     int n_layers;
     int64_t d_model, n_heads, n_kv_heads, d_head, d_mlp, d_vocab, n_ctx;
+    int64_t d_out; /* outputs of the unembedding where they are not the vocabulary; 0 = d_vocab */
 
     enum sonde_norm_kind norm;
     enum sonde_norm_place norm_place;
@@ -56,6 +57,8 @@ struct sonde_spec {
     bool headless;       /* no unembedding in the files: the model has no logits */
 };
 
+/* Width of the logits: d_out or d_vocab. */
+int64_t sonde_spec_outputs(const struct sonde_spec *spec);
 /* The sites that a model with this spec has. */
 void sonde_spec_sites(const struct sonde_spec *spec, struct sonde_site_set *out);
 /* Values of one row of the site (map sites: heads). */

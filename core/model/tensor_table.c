@@ -18,7 +18,8 @@ struct row {
 struct sonde_tensor_table {
     struct sonde_safetensors *file[SHARDS_MAX]; /* by name */
     int n_files;
-    struct row *rows; /* [n] by name */
+    struct sonde_torch_file *torch; /* instead of files */
+    struct row *rows;               /* [n] by name */
     int64_t n;
 };
 
@@ -30,6 +31,7 @@ void sonde_tensor_table_close(struct sonde_tensor_table **table)
     for (int i = 0; i < (*table)->n_files; i++) {
         sonde_safetensors_close(&(*table)->file[i]);
     }
+    sonde_torch_close(&(*table)->torch);
     free((*table)->rows);
     free(*table);
     *table = NULL;
@@ -51,7 +53,7 @@ static struct row *find_row(const struct sonde_tensor_table *table, const char *
 /* Merges the shards' tensors into one sorted table. */
 static enum sonde_status merge(struct sonde_tensor_table *table, struct sonde_error *error)
 {
-    int64_t n = 0;
+    int64_t n = table->torch ? sonde_torch_count(table->torch) : 0;
     for (int i = 0; i < table->n_files; i++) {
         n += sonde_safetensors_count(table->file[i]);
     }
@@ -67,14 +69,21 @@ static enum sonde_status merge(struct sonde_tensor_table *table, struct sonde_er
             row->name = row->ref.entry->name;
         }
     }
+    while (table->n < n) {
+        struct row *row = &table->rows[table->n];
+        row->ref.torch = table->torch;
+        row->ref.torch_entry = sonde_torch_at(table->torch, table->n++);
+        row->ref.entry = &row->ref.torch_entry->tensor;
+        row->name = row->ref.entry->name;
+    }
     qsort(table->rows, (size_t)n, sizeof *table->rows, compare_rows);
     for (int64_t i = 0; i < n; i++) {
         table->rows[i].ref.index = i;
         if (i > 0 && strcmp(table->rows[i - 1].name, table->rows[i].name) == 0) {
             return sonde_error_set(error, SONDE_STATUS_FORMAT, "%s: tensor %.*s is also in %s",
-                                   sonde_safetensors_path(table->rows[i].ref.file), NAME_SHOWN,
+                                   sonde_tensor_ref_path(&table->rows[i].ref), NAME_SHOWN,
                                    table->rows[i].name,
-                                   sonde_safetensors_path(table->rows[i - 1].ref.file));
+                                   sonde_tensor_ref_path(&table->rows[i - 1].ref));
         }
     }
     return SONDE_STATUS_OK;
@@ -232,6 +241,55 @@ enum sonde_status sonde_tensor_table_open(struct sonde_tensor_table **out, const
     return SONDE_STATUS_OK;
 }
 
+enum sonde_status sonde_tensor_table_open_torch(struct sonde_tensor_table **out, const char *path,
+                                                struct sonde_error *error)
+{
+    struct sonde_tensor_table *table = calloc(1, sizeof *table);
+    if (!table) {
+        return sonde_error_memory(error, "a tensor table");
+    }
+    enum sonde_status status = sonde_torch_open(&table->torch, path, error);
+    if (status == SONDE_STATUS_OK) {
+        status = merge(table, error);
+    }
+    if (status != SONDE_STATUS_OK) {
+        sonde_tensor_table_close(&table);
+        return status;
+    }
+    *out = table;
+    return SONDE_STATUS_OK;
+}
+
+const char *sonde_tensor_ref_path(const struct sonde_tensor_ref *ref)
+{
+    return ref->torch ? sonde_torch_path(ref->torch) : sonde_safetensors_path(ref->file);
+}
+
+enum sonde_status sonde_tensor_ref_map(const struct sonde_tensor_ref *ref, const uint8_t **data,
+                                       struct sonde_error *error)
+{
+    if (ref->torch && !ref->torch_entry->view->contiguous) {
+        *data = NULL;
+        return SONDE_STATUS_OK;
+    }
+    return ref->torch ? sonde_torch_map(ref->torch, ref->torch_entry, data, error)
+                      : sonde_safetensors_map(ref->file, ref->entry, data, error);
+}
+
+enum sonde_status sonde_tensor_ref_read(const struct sonde_tensor_ref *ref, void *out,
+                                        struct sonde_error *error)
+{
+    const uint8_t *data = NULL;
+    if (ref->torch) {
+        return sonde_torch_read(ref->torch, ref->torch_entry, out, error);
+    }
+    enum sonde_status status = sonde_safetensors_map(ref->file, ref->entry, &data, error);
+    if (status == SONDE_STATUS_OK && ref->entry->n_bytes > 0) {
+        memcpy(out, data, (size_t)ref->entry->n_bytes);
+    }
+    return status;
+}
+
 static struct row *resolve(const struct sonde_tensor_table *table, const char *name)
 {
     struct row *row = find_row(table, name);
@@ -270,7 +328,7 @@ const char *sonde_tensor_table_unused(const struct sonde_tensor_table *table, in
 
 int64_t sonde_tensor_table_bytes(const struct sonde_tensor_table *table)
 {
-    int64_t bytes = 0;
+    int64_t bytes = table->torch ? sonde_torch_file_bytes(table->torch) : 0;
     for (int i = 0; i < table->n_files; i++) {
         bytes += sonde_safetensors_file_bytes(table->file[i]);
     }
@@ -279,12 +337,12 @@ int64_t sonde_tensor_table_bytes(const struct sonde_tensor_table *table)
 
 int sonde_tensor_table_n_files(const struct sonde_tensor_table *table)
 {
-    return table->n_files;
+    return table->torch ? 1 : table->n_files;
 }
 
 const char *sonde_tensor_table_file(const struct sonde_tensor_table *table, int i)
 {
-    return sonde_safetensors_path(table->file[i]);
+    return table->torch ? sonde_torch_path(table->torch) : sonde_safetensors_path(table->file[i]);
 }
 
 static enum sonde_status hash_file(struct sonde_sha256 *hash, const char *path, uint8_t *block,
