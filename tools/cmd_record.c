@@ -314,7 +314,7 @@ static void add_parameters(const struct recording *r, struct sonde_result *resul
     sonde_result_parameter_bool(result, "dry_run", o->dry_run);
 }
 
-/* The names of cli.md, in its order; NaN where a dry run knows nothing. */
+/* Scripts rely on these names; NaN where a dry run knows nothing. */
 struct totals {
     int64_t sequences, tokens, rows, bytes_raw, bytes_stored;
     double seconds_forward, seconds_total;

@@ -131,7 +131,7 @@ static void values_beside(void **state)
 static const struct published {
     const char *file;
     int epoch;
-    double accuracy; /* val_acc_epoch_bin2, studies.md AC-0.1 */
+    double accuracy; /* val_acc_epoch_bin2 of the checkpoint */
     const char *last_symbol;
     int64_t decoder_rows;
     struct {

@@ -1,6 +1,6 @@
 /*
  * Models out of PyTorch checkpoints. The published counter-language models must get exactly as many
- * strings right as their authors recorded (studies.md AC-0.1), which no wrong weight, norm, scale
+ * strings right as their authors recorded (Emergent Stack Representations), which no wrong weight, norm, scale
  * or mask survives.
  */
 #include <string.h>
