@@ -1,7 +1,7 @@
 /*
- * Models out of PyTorch checkpoints. The published counter-language models must get exactly as many
- * strings right as their authors recorded (Emergent Stack Representations), which no wrong weight, norm, scale
- * or mask survives.
+ * Models out of PyTorch checkpoints. The published counter-language models (of the study Emergent
+ * Stack Representations) must get exactly as many strings right as their authors recorded, which no
+ * wrong weight, norm, scale or mask survives.
  */
 #include <string.h>
 
