@@ -27,7 +27,7 @@ $ python3 $CLI/edit_check.py spread v.npy 128; r() { sonde record $SHARED/models
 
 == a run patched into itself is itself, and into another makes that one
 need models/tinystories-656k
-$ python3 $CLI/npy.py ids a.npy 1 40 50 60 70 80; python3 $CLI/npy.py ids b.npy 1 99 98 97 96 95; r() { sonde record $SHARED/models/tinystories-656k --ids $1.npy --run $2 -o s.db --sites all,logits -q "${@:3}" > /dev/null; sonde export s.db --run $2 --streams all -o $2.safetensors -q > /dev/null; }; r a a; r b b; r a itself --edit 'patch *,-*.hook_attn_scores,-*.hook_result from a:0'; cmp a.safetensors itself.safetensors; r a other --edit 'patch hook_embed from b:0'; cmp b.safetensors other.safetensors; cmp -s a.safetensors b.safetensors || echo differ
+$ python3 $CLI/npy.py ids a.npy 1 40 50 60 70 80; python3 $CLI/npy.py ids b.npy 1 99 98 97 96 95; r() { sonde record $SHARED/models/tinystories-656k --ids $1.npy --run $2 -o s.db --sites 'all,-*.hook_result' -q "${@:3}" > /dev/null; sonde export s.db --run $2 --streams all -o $2.safetensors -q > /dev/null; }; r a a; r b b; r a itself --edit 'patch *,-*.hook_attn_scores,-*.hook_result from a:0'; cmp a.safetensors itself.safetensors; r a other --edit 'patch hook_embed from b:0'; cmp b.safetensors other.safetensors; cmp -s a.safetensors b.safetensors || echo differ
 > differ
 $ r() { sonde record $SHARED/models/tinystories-656k --ids a.npy -o t.db "$@"; }; r --edit 'patch hook_embed from b:1' --edit-store s.db
 ! sonde record: edit 'patch hook_embed from b:1': s.db: run 'b' holds sequences 0 to 0, not 1
