@@ -55,7 +55,8 @@ void capture_run_hooked(struct capture *out, const struct sonde_model *model, co
     struct sonde_hook all[8];
     assert_true(n_hooks < 8);
     *out = (struct capture){ 0 };
-    memcpy(all, hooks, (size_t)n_hooks * sizeof *all);
+    for (int i = 0; i < n_hooks; i++)
+        all[i] = hooks[i];
     all[n_hooks] =
         (struct sonde_hook){ .observe = sonde_model_sites(model), .on_value = keep, .ctx = out };
     run(out, model,
