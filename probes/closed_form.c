@@ -1,5 +1,5 @@
-/* Ridge, linear discriminant and mean difference: closed forms of the training rows' moments, in
- * double precision. */
+/* Ridge, linear discriminant, mean difference and covariance: closed forms of the training rows'
+ * moments, in double precision. */
 #include "probes/closed_form.h"
 
 #include <math.h>
@@ -189,6 +189,20 @@ static void fill_classes(const struct sonde_moments *m, const double *solved, bo
     }
 }
 
+/* The least squares line along the covariance u: a = |u|^2 / (u G u) with the gram G about the
+ * mean, and 0 where nothing varies along u. */
+static void fill_covariance(const struct sonde_moments *m, struct sonde_linear_model *out)
+{
+    const double *u = m->sum;
+    double spread = 0.0;
+    for (int64_t d = 0; d < m->width; d++)
+        spread += u[d] * dot(m->gram + d * m->width, u, m->width);
+    double a = spread > 0 ? dot(u, u, m->width) / spread : 0.0;
+    for (int64_t d = 0; d < m->width; d++)
+        out->weight[d] = a * u[d];
+    out->bias[0] = m->y_mean - a * dot(u, m->mean, m->width);
+}
+
 enum sonde_status sonde_moments_solve(const struct sonde_moments *m,
                                       enum sonde_linear_method method, double l2,
                                       struct sonde_linear_model *out, struct sonde_error *error)
@@ -197,6 +211,11 @@ enum sonde_status sonde_moments_solve(const struct sonde_moments *m,
     enum sonde_status status = sonde_linear_model_init(
         &model, sonde_linear_fit_rows(method, method == SONDE_LINEAR_RIDGE ? 0 : m->n_sums),
         m->width, error);
+    if (!status && method == SONDE_LINEAR_COVARIANCE) {
+        fill_covariance(m, &model);
+        *out = model;
+        return SONDE_STATUS_OK;
+    }
     size_t n_values = (size_t)(m->n_sums * m->width);
     double *rows = status ? NULL : malloc(n_values * sizeof(double));
     if (!status && !rows)

@@ -1,5 +1,5 @@
-/* Ridge, linear discriminant, mean difference. Internal to the linear probes: others call
- * sonde_linear_fit. */
+/* Ridge, linear discriminant, mean difference, covariance. Internal to the linear probes: others
+ * call sonde_linear_fit. */
 #ifndef SONDE_PROBES_CLOSED_FORM_H
 #define SONDE_PROBES_CLOSED_FORM_H
 

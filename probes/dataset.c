@@ -88,12 +88,22 @@ static void add_sample(struct sonde_dataset *d, const struct sonde_source *sourc
         d->class_of[i] = labels->class_of[label_row];
 }
 
+static bool is_masked_out(const struct sonde_labels *mask, int64_t row)
+{
+    return mask && !is_labelled(mask, row);
+}
+
 static void collect_tokens(struct sonde_dataset *d, struct sonde_source *source,
-                           const struct sonde_labels *labels, bool keep_special)
+                           const struct sonde_labels *labels, const struct sonde_labels *mask,
+                           bool keep_special)
 {
     for (int64_t row = 0; row < source->n_tokens; row++) {
         if (!is_labelled(labels, row))
             continue;
+        if (is_masked_out(mask, row)) {
+            d->n_masked_out++;
+            continue;
+        }
         if (!keep_special && (source->token_flags[row] & special_flags)) {
             d->n_special_left_out++;
             continue;
@@ -118,12 +128,16 @@ static void pool_rows(const struct sonde_source *source, int64_t sequence,
 }
 
 static void collect_sequences(struct sonde_dataset *d, struct sonde_source *source,
-                              const struct sonde_labels *labels,
+                              const struct sonde_labels *labels, const struct sonde_labels *mask,
                               const struct sonde_dataset_options *options)
 {
     for (int64_t s = 0; s < source->n_sequences; s++) {
         if (!is_labelled(labels, s) || source->sequences[s].n_tokens < 1)
             continue;
+        if (is_masked_out(mask, s)) {
+            d->n_masked_out++;
+            continue;
+        }
         int64_t first = s, count = 1;
         if (d->space == SONDE_ROWS_TOKEN)
             pool_rows(source, s, options->pooling, options->keep_special, &first, &count);
@@ -349,13 +363,31 @@ static enum sonde_status find_labels(struct sonde_source *source, enum sonde_row
     return SONDE_STATUS_OK;
 }
 
+static enum sonde_status find_mask(struct sonde_source *source, enum sonde_row_space space,
+                                   const struct sonde_dataset_options *options,
+                                   const struct sonde_labels *labels,
+                                   const struct sonde_labels **out, struct sonde_error *error)
+{
+    enum sonde_row_space labelled = labels->space;
+    enum sonde_status status = find_labels(source, space, options->mask, out, error);
+    if (!status && (*out)->space != labelled)
+        status = sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                 "label set %s: a label a %s, but %s has a label a %s: it is no "
+                                 "mask for it",
+                                 options->mask, sonde_row_space_name((*out)->space),
+                                 options->labels, sonde_row_space_name(labelled));
+    return status;
+}
+
 enum sonde_status sonde_dataset_create(struct sonde_dataset **out, struct sonde_source *source,
                                        enum sonde_row_space space,
                                        const struct sonde_dataset_options *options,
                                        struct sonde_error *error)
 {
-    const struct sonde_labels *labels = NULL;
+    const struct sonde_labels *labels = NULL, *mask = NULL;
     enum sonde_status status = find_labels(source, space, options->labels, &labels, error);
+    if (!status && options->mask)
+        status = find_mask(source, space, options, labels, &mask, error);
     if (status)
         return status;
     struct sonde_dataset *d = calloc(1, sizeof(*d));
@@ -364,12 +396,13 @@ enum sonde_status sonde_dataset_create(struct sonde_dataset **out, struct sonde_
     d->space = space;
     status = allocate(d, labels->n_rows, error);
     if (!status && labels->space == SONDE_ROWS_TOKEN)
-        collect_tokens(d, source, labels, options->keep_special);
+        collect_tokens(d, source, labels, mask, options->keep_special);
     else if (!status)
-        collect_sequences(d, source, labels, options);
+        collect_sequences(d, source, labels, mask, options);
     if (!status && d->n == 0)
-        status = sonde_error_set(error, SONDE_STATUS_ARGUMENT, "label set %s: no row has a label",
-                                 options->labels);
+        status =
+            sonde_error_set(error, SONDE_STATUS_ARGUMENT, "label set %s: no row has a label%s%s",
+                            options->labels, mask ? " and one of " : "", mask ? options->mask : "");
     if (!status)
         status = set_task(d, labels, options, error);
     if (!status) {
@@ -404,5 +437,19 @@ void sonde_dataset_control(const struct sonde_dataset *d, uint64_t seed, int32_t
         int64_t drawn = d->n_train > 0 ? d->train[sonde_rng_below(&rng, d->n_train)]
                                        : sonde_rng_below(&rng, d->n);
         target[i] = d->target[drawn];
+    }
+}
+
+void sonde_dataset_control_uniform(const struct sonde_dataset *d, uint64_t seed, int32_t *target,
+                                   double *real)
+{
+    uint64_t stream = sonde_rng_stream("uniform control");
+    for (int64_t i = 0; i < d->n; i++) {
+        struct sonde_rng rng = sonde_rng_make(seed ^ stream, (uint64_t)i);
+        if (d->task == SONDE_TASK_CLASS)
+            target[i] = (int32_t)sonde_rng_below(&rng, d->n_targets);
+        else
+            real[i] = d->real[d->n_train > 0 ? d->train[sonde_rng_below(&rng, d->n_train)]
+                                             : sonde_rng_below(&rng, d->n)];
     }
 }

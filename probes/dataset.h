@@ -16,8 +16,13 @@
 enum sonde_task { SONDE_TASK_AUTO, SONDE_TASK_CLASS, SONDE_TASK_REAL };
 enum sonde_pooling { SONDE_POOLING_LAST, SONDE_POOLING_MEAN, SONDE_POOLING_FIRST };
 
+/* What a control task labels: word types (Hewitt and Liang), or every sample by itself, classes
+ * drawn uniformly (Tiwari, Gupta and Hahn, "Emergent Stack Representations", 2025). */
+enum sonde_control_kind { SONDE_CONTROL_WORD_TYPE, SONDE_CONTROL_UNIFORM };
+
 struct sonde_dataset_options {
     const char *labels;
+    const char *mask; /* only rows that have a label of this set too are samples; NULL = all */
     /* CLASS of a real set: one class a value; REAL of a class set: names that are numbers. */
     enum sonde_task task;
     enum sonde_pooling pooling; /* of sequence labels over a token stream */
@@ -55,7 +60,7 @@ struct sonde_dataset {
 
     int64_t n_groups, n_test_groups, n_duplicates; /* test groups whose text is also in training */
     int64_t n_only_test;                           /* samples whose class is in no training row */
-    int64_t n_special_left_out;
+    int64_t n_special_left_out, n_masked_out;
 };
 
 /* space: of the streams that will be used (TOKEN or SEQUENCE). */
@@ -73,5 +78,10 @@ struct sonde_feature_rows sonde_dataset_rows(const struct sonde_dataset *dataset
  * uses. */
 void sonde_dataset_control(const struct sonde_dataset *dataset, uint64_t seed, int32_t *target,
                            double *real);
+/* The other kind: every sample gets a class drawn uniformly from those that training knows, or the
+ * value of a training sample drawn at random. What a probe gains over 1 / classes here is what it
+ * learnt by heart and met again on the test side. */
+void sonde_dataset_control_uniform(const struct sonde_dataset *dataset, uint64_t seed,
+                                   int32_t *target, double *real);
 
 #endif

@@ -14,6 +14,8 @@ enum sonde_linear_method {
     SONDE_LINEAR_RIDGE,
     SONDE_LINEAR_LDA,
     SONDE_LINEAR_MEAN_DIFFERENCE,
+    SONDE_LINEAR_COVARIANCE,
+    SONDE_LINEAR_NONE, /* not a linear probe: it shares the data options alone */
 };
 
 /* What is fitted: target and real are indexed by sample number, sample[n] lists the training
@@ -22,9 +24,9 @@ struct sonde_fit_problem {
     struct sonde_features *features;
     const int64_t *sample;
     int64_t n;
-    const int32_t *target; /* classes; NULL for ridge */
-    const double *real;    /* ridge */
-    int64_t n_targets;     /* 0 for ridge */
+    const int32_t *target; /* classes; NULL for real labels */
+    const double *real;    /* ridge and covariance */
+    int64_t n_targets;     /* 0 for real labels */
 };
 
 struct sonde_fit_options {
@@ -45,10 +47,11 @@ struct sonde_fit_report {
     double loss; /* the objective over n at the end; NaN for closed forms */
 };
 
-/* Rows of the model: 1 for ridge and two classes, else one a class. */
+/* Rows of the model: 1 for real labels and two classes, else one a class. */
 static inline int64_t sonde_linear_fit_rows(enum sonde_linear_method method, int64_t n_targets)
 {
-    return method == SONDE_LINEAR_RIDGE || n_targets <= 2 ? 1 : n_targets;
+    bool real = method == SONDE_LINEAR_RIDGE || method == SONDE_LINEAR_COVARIANCE;
+    return real || n_targets <= 2 ? 1 : n_targets;
 }
 
 #endif

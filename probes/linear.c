@@ -1,5 +1,5 @@
 /* The linear probes' descriptors: linear (logistic regression, or ridge for real labels), ridge,
- * lda and mean-difference. They share data options, run and report. */
+ * lda, mean-difference and covariance. They share data options, run and report. */
 #include "probes/builtin.h"
 #include "probes/supervised.h"
 
@@ -10,7 +10,9 @@ static const struct sonde_probe_option options[] = {
       "penalty (linear: 1/C of scikit-learn); auto: by cross-validation over training sequences" },
     { "folds", SONDE_PROBE_INTEGER, "5", NULL, "folds of --l2 auto" },
     { "control", SONDE_PROBE_FLAG, NULL, NULL,
-      "also a control task: a random label for each word type; gives selectivity" },
+      "also a control task: random labels; gives selectivity" },
+    { "control-labels", SONDE_PROBE_CHOICE, "word-type", "word-type|uniform",
+      "of the control task: one a word type, or one a sample, classes drawn uniformly" },
     { "baseline", SONDE_PROBE_CHOICE, NULL, "random-weights",
       "also the same probe on the model with random weights" },
     { "metric", SONDE_PROBE_CHOICE, "auto", "auto|accuracy|macro-f1|auroc|r2|spearman",
@@ -19,6 +21,8 @@ static const struct sonde_probe_option options[] = {
     { "split", SONDE_PROBE_CHOICE, "sequence", "sequence|position",
       "what goes to one side of the split as a whole" },
     { "test-share", SONDE_PROBE_REAL, "0.2", NULL, "share of the sequences that are test" },
+    { "mask", SONDE_PROBE_TEXT, NULL, NULL,
+      "label set: only rows that have a label of it too are samples" },
     { "pool", SONDE_PROBE_CHOICE, "last", "last|mean|first",
       "row of a sequence, for labels of sequences" },
     { "keep-special", SONDE_PROBE_FLAG, NULL, NULL, "special and BOS tokens are samples too" },
@@ -29,6 +33,8 @@ static const struct sonde_probe_option options[] = {
     { "save", SONDE_PROBE_PATH, NULL, NULL, "write the weights (safetensors)" },
     { "load", SONDE_PROBE_PATH, NULL, NULL,
       "apply saved weights to all labelled rows, fit nothing" },
+    { "save-direction", SONDE_PROBE_PATH, NULL, NULL,
+      "write each stream's direction for --edit (.npy; NAME/: a folder, a file a stream)" },
     { "penalty", SONDE_PROBE_CHOICE, "l2", "l2|l1|none", "kind of the penalty (classes)" },
     { "max-iterations", SONDE_PROBE_INTEGER, "1000", NULL, "at most so many of L-BFGS" },
     { "tolerance", SONDE_PROBE_REAL, "1e-5", NULL,
@@ -57,6 +63,11 @@ static enum sonde_status mean_body(const struct sonde_builtin *run, struct sonde
     return sonde_supervised_run(run, SONDE_LINEAR_MEAN_DIFFERENCE, error);
 }
 
+static enum sonde_status covariance_body(const struct sonde_builtin *run, struct sonde_error *error)
+{
+    return sonde_supervised_run(run, SONDE_LINEAR_COVARIANCE, error);
+}
+
 static int32_t linear_run(const struct sonde_probe_host *host, struct sonde_probe_error *error)
 {
     (void)error;
@@ -81,6 +92,12 @@ static int32_t mean_run(const struct sonde_probe_host *host, struct sonde_probe_
     return sonde_builtin_run(host, mean_body);
 }
 
+static int32_t covariance_run(const struct sonde_probe_host *host, struct sonde_probe_error *error)
+{
+    (void)error;
+    return sonde_builtin_run(host, covariance_body);
+}
+
 const struct sonde_probe sonde_probe_linear = {
     .abi = SONDE_PROBE_ABI,
     .struct_size = sizeof(struct sonde_probe),
@@ -96,7 +113,10 @@ const struct sonde_probe sonde_probe_linear = {
         "table has the majority baseline, an interval from a bootstrap over test sequences and, "
         "where asked for, a control task (Hewitt and Liang, EMNLP 2019: a random label for every "
         "word type, drawn from the labels' distribution, learnt with the same penalty; selectivity "
-        "= value - control) and the same probe on random weights.",
+        "= value - control) and the same probe on random weights. Test rows that training has met, "
+        "as sequences or as the same tokens from the beginning, are counted.\n"
+        "--save-direction writes the weights [D] in the stream's own units (two classes or real "
+        "labels).",
     .options = options,
     .n_options = N_OPTIONS,
     .needs = SONDE_PROBE_NEEDS_STREAMS | SONDE_PROBE_NEEDS_LABELS,
@@ -141,9 +161,34 @@ const struct sonde_probe sonde_probe_mean_difference = {
     .summary = "the difference of the class means as a direction",
     .description = "The nearest class mean in standardised features. For two classes the direction "
                    "is mean(1) - mean(0) and the threshold lies half way. Nothing is fitted, so "
-                   "--l2 has no effect. The same data options, baselines and table as linear.",
+                   "--l2 has no effect. The same data options, baselines and table as linear.\n"
+                   "--save-direction writes the difference of the two means in the stream's own "
+                   "units [D]: added to the state of class 0 it makes, on average, class 1.",
     .options = options,
     .n_options = N_CLOSED_OPTIONS,
     .needs = SONDE_PROBE_NEEDS_STREAMS | SONDE_PROBE_NEEDS_LABELS,
     .run = mean_run,
+};
+
+const struct sonde_probe sonde_probe_covariance = {
+    .abi = SONDE_PROBE_ABI,
+    .struct_size = sizeof(struct sonde_probe),
+    .name = "covariance",
+    .version = "1",
+    .summary = "the covariance of each stream with a real label as a direction",
+    .description =
+        "v = Cov(x, y) over the training rows, features as they are [D]; the answer is a (v x) + b "
+        "with a and b by least squares. Along v the state moves with the label; a fitted probe's "
+        "weights may lie where hardly anything moves (Tiwari, Gupta and Hahn, \"Emergent Stack "
+        "Representations\", 2025: taking out v ends what the model can do, taking out the least "
+        "squares weights changes nothing). Real labels, or classes whose names are numbers. "
+        "Nothing is penalised, so --l2 has no effect; the same data options, baselines and table "
+        "as linear.\n"
+        "--save-direction writes v / Var(y), the state's step for one unit of the label, for "
+        "--edit 'project-out SITE F.npy'. Once v is taken out, no coordinate covaries with the "
+        "label.",
+    .options = options,
+    .n_options = N_CLOSED_OPTIONS,
+    .needs = SONDE_PROBE_NEEDS_STREAMS | SONDE_PROBE_NEEDS_LABELS,
+    .run = covariance_run,
 };

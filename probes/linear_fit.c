@@ -14,7 +14,8 @@ void sonde_linear_fit_bytes(enum sonde_linear_method method, int64_t n_targets, 
                             int64_t *fixed, int64_t *per_slot)
 {
     double rows = (double)sonde_linear_fit_rows(method, n_targets);
-    double sums = method == SONDE_LINEAR_RIDGE ? 1.0 : (double)n_targets;
+    bool real = method == SONDE_LINEAR_RIDGE || method == SONDE_LINEAR_COVARIANCE;
+    double sums = real ? 1.0 : (double)n_targets;
     double d = (double)width, block = SONDE_FEATURES_BLOCK;
     double scores = 8 * (double)sonde_linear_model_chunk((int64_t)rows) * rows;
     double always = scores + 8 * (3 * rows * (d + 1) + 4 * d), each = 8 * block * d;
@@ -39,7 +40,9 @@ static enum sonde_status fit_scaler(const struct sonde_fit_problem *problem,
         return SONDE_STATUS_OK;
     enum sonde_status status =
         sonde_scaler_fit(scaler, problem->features, problem->sample, problem->n, error);
-    for (int64_t d = 0; d < problem->features->width && !status && options->as_is; d++)
+    /* A covariance is of the features in their own units: standardised it would be another. */
+    bool as_is = options->as_is || options->method == SONDE_LINEAR_COVARIANCE;
+    for (int64_t d = 0; d < problem->features->width && !status && as_is; d++)
         scaler->inverse[d] = 1.0f;
     return status;
 }

@@ -11,7 +11,9 @@
  * - lda: W = S^-1 M with the pooled covariance S of the classes, plus l2/n on its diagonal, priors
  *   from the training shares;
  * - mean difference: the nearest class mean; for two classes the direction is the difference of
- *   the means and the threshold half way.
+ *   the means and the threshold half way;
+ * - covariance: y = a (v x) + b with v = Cov(x, y) of the features as they are and a, b by least
+ *   squares: what one direction, chosen without looking at the features' own spread, tells of y.
  */
 #ifndef SONDE_PROBES_LINEAR_FIT_H
 #define SONDE_PROBES_LINEAR_FIT_H

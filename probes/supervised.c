@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/num.h"
+#include "probes/direction.h"
 #include "probes/select.h"
 
 static enum sonde_status read_l2(const struct sonde_builtin *run,
@@ -12,13 +13,16 @@ static enum sonde_status read_l2(const struct sonde_builtin *run,
 {
     const char *penalty = sonde_builtin_text(run, "penalty");
     const char *l2 = sonde_builtin_text(run, "l2");
+    if (!l2)
+        return SONDE_STATUS_OK;
     bool is_auto = strcmp(l2, "auto") == 0;
     o->l1 = penalty && strcmp(penalty, "l1") == 0;
     o->l2 = is_auto ? -1.0 : 0.0;
     if (!is_auto && (!sonde_parse_f64(l2, strlen(l2), &o->l2) || !(o->l2 >= 0)))
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "--l2 \"%s\": expected auto or a number from 0", l2);
-    if ((penalty && strcmp(penalty, "none") == 0) || o->method == SONDE_LINEAR_MEAN_DIFFERENCE)
+    if ((penalty && strcmp(penalty, "none") == 0) || o->method == SONDE_LINEAR_MEAN_DIFFERENCE ||
+        o->method == SONDE_LINEAR_COVARIANCE)
         o->l2 = 0.0;
     return SONDE_STATUS_OK;
 }
@@ -57,6 +61,11 @@ static enum sonde_status read_options(const struct sonde_builtin *run,
     o->labels = sonde_builtin_text(run, "labels");
     o->save = sonde_builtin_text(run, "save");
     o->load = sonde_builtin_text(run, "load");
+    o->mask = sonde_builtin_text(run, "mask");
+    o->save_direction = sonde_builtin_text(run, "save-direction");
+    o->control_kind = strcmp(sonde_builtin_text(run, "control-labels"), "uniform") == 0
+                          ? SONDE_CONTROL_UNIFORM
+                          : SONDE_CONTROL_WORD_TYPE;
     o->as_is = sonde_builtin_flag(run, "no-standardise");
     o->control = sonde_builtin_flag(run, "control");
     o->random_weights = sonde_builtin_flag(run, "baseline");
@@ -68,13 +77,16 @@ static enum sonde_status read_options(const struct sonde_builtin *run,
     o->task = strcmp(task, "class") == 0  ? SONDE_TASK_CLASS
               : strcmp(task, "real") == 0 ? SONDE_TASK_REAL
                                           : SONDE_TASK_AUTO;
-    if (o->method == SONDE_LINEAR_RIDGE)
+    if (o->method == SONDE_LINEAR_RIDGE || o->method == SONDE_LINEAR_COVARIANCE)
         o->task = SONDE_TASK_REAL;
     if (!o->labels)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "--labels is missing");
     if (o->save && o->load)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "--save and --load do not go together: nothing is fitted");
+    if (o->save_direction && o->load)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "--save-direction and --load do not go together: nothing is fitted");
     if (o->random_weights && o->load)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "--baseline and --load do not go together: nothing is fitted");
@@ -130,7 +142,8 @@ static enum sonde_status choose_metric(struct sonde_supervised *s, struct sonde_
                                (long long)d->n_targets);
     if (real && s->options.method == SONDE_LINEAR_LOGISTIC)
         s->options.method = SONDE_LINEAR_RIDGE;
-    if (real && s->options.method != SONDE_LINEAR_RIDGE)
+    if (real && s->options.method != SONDE_LINEAR_RIDGE &&
+        s->options.method != SONDE_LINEAR_COVARIANCE && s->options.method != SONDE_LINEAR_NONE)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "label set %s: real labels, expected classes (or --task class)",
                                s->options.labels);
@@ -196,7 +209,31 @@ static enum sonde_status open_baseline(struct sonde_supervised *s, struct sonde_
     return SONDE_STATUS_OK;
 }
 
-static enum sonde_status prepare(struct sonde_supervised *s, struct sonde_error *error)
+/* One vector is to stand for the label: a real one, or the step from one class to the other. */
+static enum sonde_status check_direction(const struct sonde_supervised *s,
+                                         struct sonde_error *error)
+{
+    const struct sonde_dataset *d = s->dataset;
+    if (!s->options.save_direction)
+        return SONDE_STATUS_OK;
+    if (d->task == SONDE_TASK_CLASS && d->n_targets != 2)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "--save-direction: label set %s has %lld classes, expected two or "
+                               "real labels (class names that are numbers: ridge or covariance)",
+                               s->options.labels, (long long)d->n_targets);
+    return sonde_direction_check_place(s->options.save_direction, s->n_streams, error);
+}
+
+void sonde_supervised_control(const struct sonde_supervised *s, int32_t *target, double *real)
+{
+    uint64_t seed = s->run->args->seed;
+    if (s->options.control_kind == SONDE_CONTROL_UNIFORM)
+        sonde_dataset_control_uniform(s->dataset, seed, target, real);
+    else
+        sonde_dataset_control(s->dataset, seed, target, real);
+}
+
+enum sonde_status sonde_supervised_open(struct sonde_supervised *s, struct sonde_error *error)
 {
     enum sonde_row_space space;
     enum sonde_status status = read_options(s->run, &s->options, error);
@@ -206,6 +243,7 @@ static enum sonde_status prepare(struct sonde_supervised *s, struct sonde_error 
         return status;
     struct sonde_dataset_options options = {
         .labels = s->options.labels,
+        .mask = s->options.mask,
         .task = s->options.task,
         .pooling = s->options.pooling,
         .by_position = s->options.by_position,
@@ -215,7 +253,11 @@ static enum sonde_status prepare(struct sonde_supervised *s, struct sonde_error 
     };
     status = sonde_dataset_create(&s->dataset, s->run->args->source, space, &options, error);
     if (!status)
+        status = sonde_overlap_count(s->dataset, s->run->args->source, &s->overlap, error);
+    if (!status)
         status = choose_metric(s, error);
+    if (!status)
+        status = check_direction(s, error);
     if (!status)
         status = open_loaded(s, error);
     if (!status)
@@ -251,6 +293,10 @@ static enum sonde_status fit_all(struct sonde_supervised *s, struct sonde_error 
     }
     if (!status && s->options.save)
         status = save(s, error);
+    for (int64_t i = 0; i < s->n_streams && s->options.save_direction && !status; i++)
+        status = sonde_direction_save(s->options.save_direction,
+                                      &s->run->args->source->streams[s->stream[i]],
+                                      s->report[i].direction, error);
     return status ? status : sonde_supervised_report(s, error);
 }
 
@@ -311,11 +357,12 @@ static enum sonde_status save(const struct sonde_supervised *s, struct sonde_err
     return status;
 }
 
-static void finish(struct sonde_supervised *s)
+void sonde_supervised_close(struct sonde_supervised *s)
 {
     for (int64_t i = 0; s->report && i < s->n_streams; i++) {
         sonde_linear_model_finish(&s->report[i].model);
         free(s->report[i].predicted);
+        free(s->report[i].direction);
     }
     free(s->report);
     free(s->stream);
@@ -332,9 +379,9 @@ enum sonde_status sonde_supervised_run(const struct sonde_builtin *run,
     struct sonde_supervised s = { .run = run,
                                   .options.method = method,
                                   .mem_bytes = sonde_builtin_mem_bytes(run) };
-    enum sonde_status status = prepare(&s, error);
+    enum sonde_status status = sonde_supervised_open(&s, error);
     if (!status)
         status = fit_all(&s, error);
-    finish(&s);
+    sonde_supervised_close(&s);
     return status;
 }

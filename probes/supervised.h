@@ -1,6 +1,7 @@
 /*
- * A supervised linear probe over many streams: the run behind linear, ridge, lda and
- * mean-difference. Parts: options, one stream's fit, the report.
+ * A supervised linear probe over many streams: the run behind linear, ridge, lda, mean-difference
+ * and covariance. Parts: options, one stream's fit, the report. Other supervised probes share the
+ * data options, the samples and what is said of them (sonde_supervised_open, _report_data).
  */
 #ifndef SONDE_PROBES_SUPERVISED_H
 #define SONDE_PROBES_SUPERVISED_H
@@ -13,11 +14,12 @@
 #include "probes/dataset.h"
 #include "probes/linear_fit.h"
 #include "probes/linear_model.h"
+#include "probes/overlap.h"
 #include "probes/probe_metrics.h"
 
 struct sonde_supervised_options {
     enum sonde_linear_method method;
-    const char *streams, *labels, *save, *load;
+    const char *streams, *labels, *mask, *save, *load, *save_direction;
     double l2; /* < 0: chosen by cross-validation */
     int n_folds;
     bool as_is, l1, control, random_weights, per_class;
@@ -27,6 +29,7 @@ struct sonde_supervised_options {
     enum sonde_probe_metric metric;
     enum sonde_task task;
     enum sonde_pooling pooling;
+    enum sonde_control_kind control_kind;
     bool by_position, keep_special;
 };
 
@@ -40,6 +43,7 @@ struct sonde_stream_report {
     struct sonde_l2_path path;
     bool has_path;
     struct sonde_linear_model model;
+    double *direction;  /* [D] for --save-direction; else NULL */
     int32_t *predicted; /* [n_test] classes of the label set; NULL for real labels */
 };
 
@@ -47,6 +51,7 @@ struct sonde_supervised {
     const struct sonde_builtin *run;
     struct sonde_supervised_options options;
     struct sonde_dataset *dataset;
+    struct sonde_overlap overlap;
     enum sonde_probe_metric metric; /* never AUTO */
     int64_t *stream;                /* [n_streams] of the source */
     int64_t n_streams;
@@ -61,6 +66,15 @@ SONDE_MUST_USE enum sonde_status sonde_supervised_run(const struct sonde_builtin
                                                       enum sonde_linear_method method,
                                                       struct sonde_error *error);
 
+/* Options (those that the probe's descriptor has), streams, samples, metric, a loaded probe and the
+ * baseline. s: run, options.method and mem_bytes are set, all else is zero. Closed by the caller,
+ * also where this fails. */
+SONDE_MUST_USE enum sonde_status sonde_supervised_open(struct sonde_supervised *s,
+                                                       struct sonde_error *error);
+void sonde_supervised_close(struct sonde_supervised *s);
+/* The control task's labels, of the kind that the options name. */
+void sonde_supervised_control(const struct sonde_supervised *s, int32_t *target, double *real);
+
 /* One stream: fit, answers on the test rows, control and baseline. */
 SONDE_MUST_USE enum sonde_status sonde_supervised_stream(struct sonde_supervised *s, int64_t i,
                                                          struct sonde_error *error);
@@ -71,5 +85,7 @@ SONDE_MUST_USE enum sonde_status sonde_supervised_majority(const struct sonde_su
 /* Tables, figures and warnings. */
 SONDE_MUST_USE enum sonde_status sonde_supervised_report(const struct sonde_supervised *s,
                                                          struct sonde_error *error);
+/* Of these, what is said of the samples: scalars and warnings. best: the best value; NaN = none. */
+void sonde_supervised_report_data(const struct sonde_supervised *s, double best);
 
 #endif

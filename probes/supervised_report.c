@@ -305,7 +305,7 @@ static enum sonde_status put_curve(const struct sonde_supervised *s, struct sond
     return status;
 }
 
-static void put_scalars(const struct sonde_supervised *s, int64_t best)
+static void put_scalars(const struct sonde_supervised *s, double best)
 {
     const struct sonde_dataset *d = s->dataset;
     struct sonde_result *r = s->run->result;
@@ -319,8 +319,25 @@ static void put_scalars(const struct sonde_supervised *s, int64_t best)
         sonde_result_scalar_i64(r, "classes", d->n_targets);
         sonde_result_scalar_i64(r, "samples_of_unseen_classes", d->n_only_test);
     }
-    if (!isnan(s->report[best].value))
-        sonde_result_scalar_f64(r, "best_value", s->report[best].value);
+    if (s->overlap.n_test > 0 && d->n_train > 0) {
+        double n_test = (double)s->overlap.n_test;
+        sonde_result_scalar_i64(r, "overlap_rows", s->overlap.n_sequence);
+        sonde_result_scalar_f64(r, "overlap_share", (double)s->overlap.n_sequence / n_test);
+        if (s->overlap.n_prefix >= 0) {
+            sonde_result_scalar_i64(r, "prefix_overlap_rows", s->overlap.n_prefix);
+            sonde_result_scalar_f64(r, "prefix_overlap_share",
+                                    (double)s->overlap.n_prefix / n_test);
+        }
+    }
+    if (s->options.mask)
+        sonde_result_scalar_i64(r, "masked_out", d->n_masked_out);
+    if (!isnan(best))
+        sonde_result_scalar_f64(r, "best_value", best);
+}
+
+static double percent(int64_t part, int64_t whole)
+{
+    return whole > 0 ? 100.0 * (double)part / (double)whole : 0.0;
 }
 
 static void warn_of_data(const struct sonde_supervised *s)
@@ -330,8 +347,15 @@ static void warn_of_data(const struct sonde_supervised *s)
     if (d->n_duplicates > 0)
         sonde_result_warn(r,
                           "%lld of the %lld test groups have a sequence that is in training too, "
-                          "word for word: the value may be too high",
-                          (long long)d->n_duplicates, (long long)d->n_test_groups);
+                          "word for word (%.1f %% of the test rows): the value may be too high",
+                          (long long)d->n_duplicates, (long long)d->n_test_groups,
+                          percent(s->overlap.n_sequence, s->overlap.n_test));
+    if (s->overlap.n_prefix > s->overlap.n_test / 10 && d->n_train > 0)
+        sonde_result_warn(r,
+                          "%lld of the %lld test rows (%.1f %%) have the same tokens from the "
+                          "beginning as a training row: a causal model gives both the same state",
+                          (long long)s->overlap.n_prefix, (long long)s->overlap.n_test,
+                          percent(s->overlap.n_prefix, s->overlap.n_test));
     if (d->n_only_test > 0 && !s->loaded)
         sonde_result_warn(r,
                           "%lld test samples have a class that is in no training sample: they "
@@ -342,6 +366,12 @@ static void warn_of_data(const struct sonde_supervised *s)
                              "value may be too high");
     if (d->n_test_groups < 2)
         sonde_result_warn(r, "one group of test sequences: no interval can be given");
+}
+
+void sonde_supervised_report_data(const struct sonde_supervised *s, double best)
+{
+    put_scalars(s, best);
+    warn_of_data(s);
 }
 
 static void warn_of_fits(const struct sonde_supervised *s)
@@ -378,8 +408,7 @@ enum sonde_status sonde_supervised_report(const struct sonde_supervised *s,
         status = put_curve(s, error);
     if (!status && classes)
         status = put_confusion(s, best, error);
-    put_scalars(s, best);
-    warn_of_data(s);
+    sonde_supervised_report_data(s, s->report[best].value);
     warn_of_fits(s);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/num.h"
+#include "probes/direction.h"
 #include "probes/supervised.h"
 
 /* What a sample takes in the data set, the folds and the answers. */
@@ -225,7 +226,7 @@ static enum sonde_status judge_control(const struct sonde_supervised *s,
     enum sonde_status status =
         target && real ? SONDE_STATUS_OK : sonde_error_memory(error, "the control task");
     if (!status) {
-        sonde_dataset_control(d, s->run->args->seed, target, real);
+        sonde_supervised_control(s, target, real);
         struct labelling labelling = { .target = target, .real = real };
         struct sonde_fit_problem problem = training(s, features, &labelling);
         struct sonde_fit_options fit = fit_options(s, report->l2, "control task");
@@ -314,6 +315,31 @@ static enum sonde_status judge_baseline(const struct sonde_supervised *s,
     return status;
 }
 
+/* What the covariance and the mean difference found in the stream's own units; the weights of a
+ * probe that was fitted. */
+static enum sonde_status find_direction(const struct sonde_supervised *s,
+                                        struct sonde_features *features,
+                                        struct sonde_stream_report *report,
+                                        struct sonde_error *error)
+{
+    const struct sonde_dataset *d = s->dataset;
+    bool moves = s->options.method == SONDE_LINEAR_COVARIANCE ||
+                 s->options.method == SONDE_LINEAR_MEAN_DIFFERENCE;
+    size_t width = (size_t)features->width;
+    double *y = malloc((size_t)(d->n + 1) * sizeof(*y));
+    report->direction = malloc(width * sizeof(double));
+    enum sonde_status status =
+        y && report->direction ? SONDE_STATUS_OK : sonde_error_memory(error, "the direction");
+    for (int64_t i = 0; i < d->n && !status; i++)
+        y[i] = d->task == SONDE_TASK_REAL ? d->real[i] : (double)d->target[i];
+    if (!status && moves)
+        status = sonde_direction_fit(features, d->train, d->n_train, y, report->direction, error);
+    else if (!status)
+        memcpy(report->direction, report->model.weight, width * sizeof(double));
+    free(y);
+    return status;
+}
+
 static enum sonde_status train(const struct sonde_supervised *s, struct sonde_features *features,
                                struct sonde_stream_report *report, struct sonde_error *error)
 {
@@ -330,7 +356,7 @@ static enum sonde_status train(const struct sonde_supervised *s, struct sonde_fe
     report->iterations = fit_report.iterations;
     report->loss = fit_report.loss;
     report->stopped_early = fit_report.end == SONDE_MINIMISE_MAX_ITERATIONS;
-    return SONDE_STATUS_OK;
+    return s->options.save_direction ? find_direction(s, features, report, error) : SONDE_STATUS_OK;
 }
 
 enum sonde_status sonde_supervised_stream(struct sonde_supervised *s, int64_t i,

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "probes/dataset.h"
+#include "probes/overlap.h"
 #include "tests/unit/probes/probe_support.h"
 
 /* Six sequences: BOS and 4 tokens each; ids 10 s + t. Sequences 4 and 5 are the same text. */
@@ -269,6 +270,116 @@ static void control_labels_are_a_function_of_the_type(void **state)
     source->destroy(&source);
 }
 
+static void uniform_labels_are_drawn_a_sample(void **state)
+{
+    (void)state;
+    struct sonde_source *source = open_source();
+    label_rows(source);
+    struct sonde_dataset_options options = { .labels = "parity", .test_share = 0.34, .seed = 1 };
+    struct sonde_dataset *d = make(source, &options);
+    int32_t target[2][ROWS];
+    int n_differ = 0, count[2] = { 0 };
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        sonde_dataset_control_uniform(d, seed, target[0], NULL);
+        sonde_dataset_control_uniform(d, seed, target[1], NULL);
+        assert_memory_equal(target[0], target[1], (size_t)d->n * sizeof(int32_t));
+        for (int64_t i = 0; i < d->n; i++) {
+            assert_in_range(target[0][i], 0, d->n_targets - 1);
+            count[target[0][i]]++;
+            for (int64_t j = 0; j < i; j++)
+                n_differ += d->type[i] == d->type[j] && target[0][i] != target[0][j];
+        }
+    }
+    assert_true(n_differ > 0); /* equal words do not share a label here */
+    double n = count[0] + count[1];
+    check_close(count[0] / n, 0.5, 5 * 0.5 / sqrt(n));
+    sonde_dataset_destroy(&d);
+    options.task = SONDE_TASK_REAL;
+    double number[ROWS], real[ROWS];
+    for (int r = 0; r < ROWS; r++)
+        number[r] = r;
+    toy_real_labels(source, "number", SONDE_ROWS_TOKEN, number);
+    options.labels = "number";
+    d = make(source, &options);
+    sonde_dataset_control_uniform(d, 3, NULL, real);
+    for (int64_t i = 0; i < d->n; i++) {
+        bool known = false;
+        for (int64_t k = 0; k < d->n_train; k++)
+            known = known || d->real[d->train[k]] == real[i];
+        assert_true(known);
+    }
+    sonde_dataset_destroy(&d);
+    source->destroy(&source);
+}
+
+static void a_mask_leaves_rows_out(void **state)
+{
+    (void)state;
+    struct sonde_source *source = open_source();
+    label_rows(source);
+    double number[ROWS];
+    int32_t of_sequence[SEQUENCES] = { 0, 1, 0, 1, 0, 1 };
+    for (int r = 0; r < ROWS; r++)
+        number[r] = r % T == 1 ? (double)NAN : r;
+    toy_real_labels(source, "number", SONDE_ROWS_TOKEN, number);
+    toy_labels(source, "whole", SONDE_ROWS_SEQUENCE, of_sequence, names, 2);
+    struct sonde_dataset_options options = { .labels = "parity", .mask = "number" };
+    struct sonde_dataset *d = make(source, &options);
+    assert_int_equal(d->n, SEQUENCES * 2); /* rows 2 and 4: 0 is special, 1 and 3 are masked */
+    assert_int_equal(d->n_masked_out, SEQUENCES);
+    for (int64_t i = 0; i < d->n; i++)
+        assert_true(d->first[i] % T == 2 || d->first[i] % T == 4);
+    sonde_dataset_destroy(&d);
+    options.mask = "whole";
+    check_refused(source, &options, SONDE_ROWS_TOKEN, SONDE_STATUS_ARGUMENT,
+                  "label set whole: a label a sequence, but parity has a label a token: it is no "
+                  "mask for it");
+    options.mask = "nothing";
+    struct sonde_error error = { 0 };
+    assert_int_equal(sonde_dataset_create(&d, source, SONDE_ROWS_TOKEN, &options, &error),
+                     SONDE_STATUS_NOT_FOUND);
+    source->destroy(&source);
+}
+
+/* Sequences 4 and 5 are the same text; a split by position has every sequence on both sides. */
+static void overlap_is_counted_in_rows(void **state)
+{
+    (void)state;
+    struct sonde_source *source = open_source();
+    label_rows(source);
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        for (int by_position = 0; by_position < 2; by_position++) {
+            struct sonde_dataset_options options = { .labels = "parity",
+                                                     .by_position = by_position != 0,
+                                                     .test_share = 0.34,
+                                                     .seed = seed };
+            struct sonde_dataset *d = make(source, &options);
+            struct sonde_overlap overlap;
+            struct sonde_error error = { 0 };
+            check_ok(sonde_overlap_count(d, source, &overlap, &error), &error);
+            /* The slow way: every test row against every training row, token by token. */
+            int64_t n_sequence = 0, n_prefix = 0;
+            for (int64_t i = 0; i < d->n_test; i++) {
+                bool sequence = false, prefix = false;
+                for (int64_t k = 0; k < d->n_train; k++) {
+                    int64_t a = d->test[i], b = d->train[k];
+                    int32_t s = (int32_t)d->sequence[a], r = (int32_t)d->sequence[b];
+                    bool same = s == r || (s >= 4 && r >= 4);
+                    sequence = sequence || same;
+                    prefix = prefix || (same && d->first[a] % T == d->first[b] % T);
+                }
+                n_sequence += sequence;
+                n_prefix += prefix;
+            }
+            assert_int_equal(overlap.n_sequence, n_sequence);
+            assert_int_equal(overlap.n_prefix, n_prefix);
+            assert_int_equal(overlap.n_test, d->n_test);
+            sonde_dataset_destroy(&d);
+        }
+    }
+    source->destroy(&source);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +390,9 @@ int main(void)
         cmocka_unit_test(what_cannot_be_learnt_is_refused),
         cmocka_unit_test(classes_of_test_rows_alone_are_counted),
         cmocka_unit_test(control_labels_are_a_function_of_the_type),
+        cmocka_unit_test(uniform_labels_are_drawn_a_sample),
+        cmocka_unit_test(a_mask_leaves_rows_out),
+        cmocka_unit_test(overlap_is_counted_in_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -236,7 +236,7 @@ static void cancelling_ends_every_builtin(void **state)
     const int32_t *const texts[] = { text, other };
     const int64_t lengths[] = { 3, 2 };
     struct sonde_source *source = toy_record(model, "all", texts, lengths, 2);
-    static const char *const names[] = { "no", "yes" };
+    static const char *const names[] = { "0", "1" };
     const int32_t class_of[5] = { 0, 1, 0, 1, 0 };
     toy_labels(source, "answer", SONDE_ROWS_TOKEN, class_of, names, 2);
     struct sonde_progress progress = { .update = stop_at_once };
@@ -244,10 +244,11 @@ static void cancelling_ends_every_builtin(void **state)
         const struct sonde_probe *probe = sonde_probe_builtin(i);
         const char *name[] = { "labels", "task" }, *value[] = { "answer", "class" };
         bool supervised = (probe->needs & SONDE_PROBE_NEEDS_LABELS) != 0;
-        if (strcmp(probe->name, "ridge") == 0)
-            continue; /* needs real labels; shares the run of linear */
+        /* Some read the classes' names as numbers of themselves. */
+        bool real = strcmp(probe->name, "ridge") == 0 || strcmp(probe->name, "covariance") == 0 ||
+                    strcmp(probe->name, "correlation") == 0;
         struct sonde_probe_run_args args = {
-            .values = { .name = name, .value = value, .n = supervised ? 2 : 0 },
+            .values = { .name = name, .value = value, .n = supervised ? 2 - real : 0 },
             .source = source,
             .model = model,
             .seed = 1,
