@@ -6,6 +6,7 @@
 
 #include "core/base/num.h"
 #include "core/base/rng.h"
+#include "core/model/create_internal.h"
 
 enum { NAME_MAX_BYTES = 256 };
 
@@ -119,6 +120,14 @@ static void bind_tensor(struct sonde_binder *b, struct sonde_weight *out, const 
     if (b->status != SONDE_STATUS_OK) {
         return;
     }
+    if (b->creation) {
+        const struct sonde_made_tensor made = {
+            .name = name, .rank = rank, .rows = rows, .columns = columns, .n_parts = 1
+        };
+        struct sonde_weight *const parts[] = { out };
+        sonde_creation_add(b, &made, parts, kind, transposed);
+        return;
+    }
     if (!sonde_tensor_table_find(b->table, name, &ref)) {
         b->status = sonde_error_set(b->error, SONDE_STATUS_FORMAT, "%s: no tensor %s",
                                     sonde_tensor_table_file(b->table, 0), name);
@@ -182,7 +191,13 @@ bool sonde_bind_has(const struct sonde_binder *b, const char *name, ...)
     va_start(args, name);
     full_name(b, full, name, args);
     va_end(args);
-    return sonde_tensor_table_has(b->table, full);
+    return !b->creation && sonde_tensor_table_has(b->table, full);
+}
+
+const char *sonde_bind_prefix(struct sonde_binder *b, const char *prefix)
+{
+    b->prefix = b->creation || sonde_tensor_table_has_prefix(b->table, prefix) ? prefix : "";
+    return b->prefix;
 }
 
 void sonde_bind_ignore(struct sonde_binder *b, const char *name, ...)
@@ -193,16 +208,20 @@ void sonde_bind_ignore(struct sonde_binder *b, const char *name, ...)
     va_start(args, name);
     full_name(b, full, name, args);
     va_end(args);
-    (void)sonde_tensor_table_find(b->table, full, &ref);
+    if (!b->creation) {
+        (void)sonde_tensor_table_find(b->table, full, &ref);
+    }
 }
 
-/* Copies the outputs of one part out of the fused map [n_all outputs, n_in]. */
-static void copy_part(const struct sonde_weight *fused, const struct sonde_bind_split *split,
-                      int part, int64_t n_in, bool transposed, uint8_t *to)
+static void copy_run(uint8_t *fused, uint8_t *of_part, int64_t n, bool back)
 {
-    const uint8_t *from = fused->data;
-    int64_t size = (int64_t)sonde_dtype_size(fused->dtype);
-    int64_t n_all = split->n_out[0] + split->n_out[1] + split->n_out[2];
+    memcpy(back ? fused : of_part, back ? of_part : fused, (size_t)n);
+}
+
+void sonde_bind_split_copy(const struct sonde_bind_split *split, int part, int64_t size,
+                           uint8_t *fused, uint8_t *of_part, bool back)
+{
+    int64_t n_all = split->n_out[0] + split->n_out[1] + split->n_out[2], n_in = split->n_in;
     int64_t n_out = split->n_out[part], run = split->run ? split->run : n_out;
     int64_t first = part * run, step = 3 * run;
     if (split->run == 0) {
@@ -212,31 +231,57 @@ static void copy_part(const struct sonde_weight *fused, const struct sonde_bind_
         }
     }
     for (int64_t o = 0; o < n_out; o += run, first += step) {
-        if (!transposed) {
-            memcpy(to + o * n_in * size, from + first * n_in * size, (size_t)(run * n_in * size));
+        if (!split->transposed) {
+            copy_run(fused + first * n_in * size, of_part + o * n_in * size, run * n_in * size,
+                     back);
             continue;
         }
         for (int64_t i = 0; i < n_in; i++) {
-            memcpy(to + (i * n_out + o) * size, from + (i * n_all + first) * size,
-                   (size_t)(run * size));
+            copy_run(fused + (i * n_all + first) * size, of_part + (i * n_out + o) * size,
+                     run * size, back);
         }
     }
 }
 
 static void split_parts(struct sonde_binder *b, struct sonde_weight *const out[3],
-                        const struct sonde_bind_split *split, const struct sonde_weight *fused,
-                        int64_t n_in, bool transposed)
+                        const struct sonde_bind_split *split, const struct sonde_weight *fused)
 {
+    union {
+        const void *mapped;
+        uint8_t *bytes;
+    } from = { fused->data }; /* only read: the copy goes out of it */
     for (int p = 0; p < 3 && b->status == SONDE_STATUS_OK; p++) {
-        int64_t n_out = split->n_out[p];
-        uint8_t *data = sonde_arena_alloc(b->arena, n_out * n_in, sonde_dtype_size(fused->dtype));
+        int64_t n_out = split->n_out[p], n_in = split->n_in;
+        size_t size = sonde_dtype_size(fused->dtype);
+        uint8_t *data = sonde_arena_alloc(b->arena, n_out * n_in, size);
         if (!data) {
             fail_memory(b);
             return;
         }
-        copy_part(fused, split, p, n_in, transposed, data);
-        *out[p] = (struct sonde_weight){ data, fused->dtype, transposed ? n_in : n_out,
-                                         transposed ? n_out : n_in, transposed };
+        sonde_bind_split_copy(split, p, (int64_t)size, from.bytes, data, false);
+        *out[p] = (struct sonde_weight){ data, fused->dtype, split->transposed ? n_in : n_out,
+                                         split->transposed ? n_out : n_in, split->transposed };
+    }
+}
+
+static void bind_parts(struct sonde_binder *b, struct sonde_weight *const out[3],
+                       const struct sonde_bind_split *split, const char *name,
+                       enum sonde_bind_kind kind)
+{
+    int64_t n_all = split->n_out[0] + split->n_out[1] + split->n_out[2];
+    int64_t rows = split->transposed ? split->n_in : n_all;
+    int64_t columns = split->transposed ? n_all : split->n_in;
+    if (b->creation && b->status == SONDE_STATUS_OK) {
+        const struct sonde_made_tensor made = {
+            name, kind == SONDE_BIND_MATRIX ? 2 : 1, rows, columns, 0, 3, *split
+        };
+        sonde_creation_add(b, &made, out, kind, split->transposed);
+        return;
+    }
+    struct sonde_weight fused = { 0 };
+    bind_tensor(b, &fused, name, kind, rows, columns, split->transposed);
+    if (b->status == SONDE_STATUS_OK) {
+        split_parts(b, out, split, &fused);
     }
 }
 
@@ -244,36 +289,36 @@ void sonde_bind_fused(struct sonde_binder *b, struct sonde_weight *const out[3],
                       const struct sonde_bind_split *split, const char *name, ...)
 {
     char full[NAME_MAX_BYTES];
-    struct sonde_weight fused = { 0 };
-    int64_t n_all = split->n_out[0] + split->n_out[1] + split->n_out[2];
     va_list args;
     va_start(args, name);
     full_name(b, full, name, args);
     va_end(args);
-    bind_tensor(b, &fused, full, SONDE_BIND_MATRIX, split->transposed ? split->n_in : n_all,
-                split->transposed ? n_all : split->n_in, split->transposed);
-    if (b->status == SONDE_STATUS_OK) {
-        split_parts(b, out, split, &fused, split->n_in, split->transposed);
-    }
+    bind_parts(b, out, split, full, SONDE_BIND_MATRIX);
 }
 
 void sonde_bind_fused_bias(struct sonde_binder *b, struct sonde_weight *const out[3],
                            const struct sonde_bind_split *split, const char *name, ...)
 {
     char full[NAME_MAX_BYTES];
-    struct sonde_weight fused = { 0 };
+    struct sonde_bind_split row = *split; /* a bias is a map with one input, stored in a row */
     va_list args;
     va_start(args, name);
     full_name(b, full, name, args);
     va_end(args);
-    bind_tensor(b, &fused, full, SONDE_BIND_BIAS, 1,
-                split->n_out[0] + split->n_out[1] + split->n_out[2], false);
-    if (b->status == SONDE_STATUS_OK) { /* a bias is a map with one input, stored in a row */
-        split_parts(b, out, split, &fused, 1, true);
-    }
+    row.n_in = 1;
+    row.transposed = true;
+    bind_parts(b, out, &row, full, SONDE_BIND_BIAS);
     for (int p = 0; p < 3 && b->status == SONDE_STATUS_OK; p++) {
         out[p]->transposed = false;
     }
+}
+
+/* The untied unembedding, whose rows are the outputs. */
+static void bind_unembedding(struct sonde_binder *b, const struct sonde_spec *spec,
+                             struct sonde_weights *weights, const char *name)
+{
+    bind_tensor(b, &weights->unembed, name, SONDE_BIND_MATRIX, sonde_spec_outputs(spec),
+                spec->d_model, false);
 }
 
 void sonde_bind_embedding(struct sonde_binder *b, const struct sonde_config *config,
@@ -282,8 +327,8 @@ void sonde_bind_embedding(struct sonde_binder *b, const struct sonde_config *con
 {
     char name[NAME_MAX_BYTES];
     snprintf(name, sizeof name, "%s%s", b->prefix, embed);
-    bool has_embed = sonde_tensor_table_has(b->table, name);
-    bool has_unembed = sonde_tensor_table_has(b->table, unembed);
+    bool has_embed = b->creation || sonde_tensor_table_has(b->table, name);
+    bool has_unembed = b->creation ? !spec->tied : sonde_tensor_table_has(b->table, unembed);
     bool given =
         sonde_json_type(sonde_json_get(config->root, "tie_word_embeddings")) == SONDE_JSON_BOOL;
     if (b->status != SONDE_STATUS_OK) {
@@ -299,11 +344,12 @@ void sonde_bind_embedding(struct sonde_binder *b, const struct sonde_config *con
     bind_tensor(b, &weights->embed, has_embed || !spec->tied || !has_unembed ? name : unembed,
                 SONDE_BIND_MATRIX, spec->d_vocab, spec->d_model, false);
     if (!spec->tied) {
-        bind_tensor(b, &weights->unembed, unembed, SONDE_BIND_MATRIX, spec->d_vocab, spec->d_model,
-                    false);
+        bind_unembedding(b, spec, weights, unembed);
         return;
     }
     weights->unembed = weights->embed;
     struct sonde_tensor_ref ref;
-    (void)sonde_tensor_table_find(b->table, unembed, &ref); /* stored twice: not an extra */
+    if (!b->creation) { /* stored twice: not an extra */
+        (void)sonde_tensor_table_find(b->table, unembed, &ref);
+    }
 }

@@ -14,8 +14,12 @@
 #include "core/model/spec.h"
 #include "core/model/tensor_table.h"
 
+struct sonde_creation; /* create_internal.h */
+
 struct sonde_binder {
     struct sonde_tensor_table *table;
+    struct sonde_creation *creation; /* NULL, or tensors are made in place of being found; no table.
+                                        sonde_bind_has is then always false */
     struct sonde_arena *arena;
     struct sonde_notes *notes;
     const char *prefix; /* put before every name */
@@ -43,6 +47,9 @@ void sonde_bind_vector(struct sonde_binder *b, struct sonde_weight *out, int64_t
 bool sonde_bind_has(const struct sonde_binder *b, const char *name, ...) SONDE_PRINTF(2, 3);
 /* Marks tensors that are known to be without use (mask buffers, inverse frequencies). */
 void sonde_bind_ignore(struct sonde_binder *b, const char *name, ...) SONDE_PRINTF(2, 3);
+/* Sets the binder's prefix where any tensor's name begins with it (or tensors are made), else to
+ * nothing; returns it. */
+const char *sonde_bind_prefix(struct sonde_binder *b, const char *prefix);
 
 /* n floats that lie in memory outside a tensor table: counts them, or draws them anew (`at`, their
  * place in the file, names the random numbers). */
@@ -58,6 +65,10 @@ struct sonde_bind_split {
     int64_t run;
     bool transposed;
 };
+/* Copies the outputs of one part [n_out, n_in] (or transposed) out of the fused map, or back into
+ * it. size: bytes of an element. A bias is a map with n_in 1, transposed. */
+void sonde_bind_split_copy(const struct sonde_bind_split *split, int part, int64_t size,
+                           uint8_t *fused, uint8_t *of_part, bool back);
 void sonde_bind_fused(struct sonde_binder *b, struct sonde_weight *const out[3],
                       const struct sonde_bind_split *split, const char *name, ...)
     SONDE_PRINTF(4, 5);

@@ -9,6 +9,9 @@ static const struct sonde_family_info families[] = {
     { "gpt_neox", "gpt_neox", "GPT-NeoX and Pythia: parallel blocks, partial rotary positions",
       &sonde_family_gpt_neox },
     { "bert", "bert", "BERT encoders with a masked-LM head or none", &sonde_family_bert },
+    { "sonde", "sonde",
+      "models made by sonde train: any norm, positions and head of one vocabulary",
+      &sonde_family_sonde },
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

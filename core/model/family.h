@@ -23,6 +23,7 @@ extern const struct sonde_family sonde_family_bert;
 extern const struct sonde_family sonde_family_gpt2;
 extern const struct sonde_family sonde_family_gpt_neox;
 extern const struct sonde_family sonde_family_llama;
+extern const struct sonde_family sonde_family_sonde;
 
 /* By the model_type of config.json; NULL where none takes it. */
 const struct sonde_family *sonde_family_find(const char *model_type);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/rng.h"
+#include "core/model/create_internal.h"
 #include "core/model/family.h"
 #include "core/model/model_internal.h"
 
@@ -20,6 +21,7 @@ void sonde_model_close(struct sonde_model **model)
     sonde_tokenizer_close(&(*model)->tokenizer);
     sonde_tensor_table_close(&(*model)->table);
     sonde_file_close(&(*model)->bin);
+    sonde_creation_destroy(&(*model)->creation);
     sonde_arena_destroy(&(*model)->arena);
     pthread_mutex_destroy(&(*model)->hash_mutex);
     free((*model)->path);
@@ -49,6 +51,20 @@ void sonde_model_note_unused(struct sonde_model *model)
     }
 }
 
+enum sonde_status sonde_model_bind(struct sonde_model *model, const struct sonde_family *family,
+                                   const struct sonde_config *config, struct sonde_binder *binder)
+{
+    model->weights.layer =
+        sonde_arena_zalloc(model->arena, model->spec.n_layers, sizeof *model->weights.layer);
+    if (!model->weights.layer) {
+        return sonde_error_memory(binder->error, "the layer table");
+    }
+    family->bind(binder, config, &model->spec, &model->weights);
+    model->n_parameters = binder->n_parameters;
+    model->dtypes = binder->dtypes;
+    return binder->status;
+}
+
 static enum sonde_status bind_weights(struct sonde_model *model, const struct sonde_family *family,
                                       const struct sonde_config *config,
                                       const struct sonde_model_options *options,
@@ -61,17 +77,10 @@ static enum sonde_status bind_weights(struct sonde_model *model, const struct so
                                    .random = options->random_weights,
                                    .seed = options->seed,
                                    .error = error };
-    model->weights.layer =
-        sonde_arena_zalloc(model->arena, model->spec.n_layers, sizeof *model->weights.layer);
-    if (!model->weights.layer) {
-        return sonde_error_memory(error, "the layer table");
+    enum sonde_status status = sonde_model_bind(model, family, config, &binder);
+    if (status != SONDE_STATUS_OK) {
+        return status;
     }
-    family->bind(&binder, config, &model->spec, &model->weights);
-    if (binder.status != SONDE_STATUS_OK) {
-        return binder.status;
-    }
-    model->n_parameters = binder.n_parameters;
-    model->dtypes = binder.dtypes;
     model->file_bytes = sonde_tensor_table_bytes(model->table);
     sonde_model_note_unused(model);
     if (binder.n_nonfinite > 0) {
@@ -111,25 +120,34 @@ static enum sonde_status find_family(const struct sonde_config *config,
                            config->name, type, known);
 }
 
+enum sonde_status sonde_model_read_spec(struct sonde_model *model,
+                                        const struct sonde_config *config,
+                                        const struct sonde_family **family,
+                                        struct sonde_error *error)
+{
+    if (sonde_json_type(config->root) != SONDE_JSON_OBJECT) {
+        return sonde_error_set(error, SONDE_STATUS_FORMAT, "%s: is %s, expected an object",
+                               config->name, sonde_json_type_name(sonde_json_type(config->root)));
+    }
+    enum sonde_status status = find_family(config, family, error);
+    if (status == SONDE_STATUS_OK && *family) {
+        model->spec.embed_scale = 1.0f;
+        model->spec.family = (*family)->name;
+        status = (*family)->read_config(config, &model->spec, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = sonde_spec_validate(&model->spec, config->name, error);
+    }
+    return status;
+}
+
 static enum sonde_status read_model(struct sonde_model *model, const struct sonde_json *root,
                                     const char *name, const struct sonde_model_options *options,
                                     struct sonde_error *error)
 {
     struct sonde_config config = { root, name, &model->notes };
     const struct sonde_family *family = NULL;
-    if (sonde_json_type(root) != SONDE_JSON_OBJECT) {
-        return sonde_error_set(error, SONDE_STATUS_FORMAT, "%s: is %s, expected an object", name,
-                               sonde_json_type_name(sonde_json_type(root)));
-    }
-    enum sonde_status status = find_family(&config, &family, error);
-    if (status == SONDE_STATUS_OK && family) {
-        model->spec.embed_scale = 1.0f;
-        model->spec.family = family->name;
-        status = family->read_config(&config, &model->spec, error);
-    }
-    if (status == SONDE_STATUS_OK) {
-        status = sonde_spec_validate(&model->spec, name, error);
-    }
+    enum sonde_status status = sonde_model_read_spec(model, &config, &family, error);
     if (status == SONDE_STATUS_OK) {
         status = sonde_tensor_table_open(&model->table, model->path, error);
     }
@@ -304,6 +322,13 @@ static enum sonde_status fill_inv_freq(struct sonde_model *model, struct sonde_e
     return SONDE_STATUS_OK;
 }
 
+enum sonde_status sonde_model_complete(struct sonde_model *model, struct sonde_error *error)
+{
+    enum sonde_status status = fill_inv_freq(model, error);
+    sonde_spec_sites(&model->spec, &model->sites);
+    return status;
+}
+
 static enum sonde_status open_weights(struct sonde_model *model, struct sonde_json **root,
                                       const struct sonde_model_options *options,
                                       struct sonde_error *error)
@@ -332,28 +357,39 @@ static enum sonde_status open_weights(struct sonde_model *model, struct sonde_js
     return sonde_llama2c_open(model, options, error);
 }
 
+enum sonde_status sonde_model_begin(struct sonde_model **out, const char *path,
+                                    struct sonde_error *error)
+{
+    struct sonde_model *model = calloc(1, sizeof *model);
+    if (!model) {
+        return sonde_error_memory(error, "a model");
+    }
+    pthread_mutex_init(&model->hash_mutex, NULL);
+    model->arena = sonde_arena_create(0);
+    model->notes.arena = model->arena;
+    model->path = sonde_strdup(path);
+    if (!model->arena || !model->path) {
+        sonde_model_close(&model);
+        return sonde_error_memory(error, "a model");
+    }
+    *out = model;
+    return SONDE_STATUS_OK;
+}
+
 enum sonde_status sonde_model_open(struct sonde_model **out, const char *path,
                                    const struct sonde_model_options *options,
                                    struct sonde_error *error)
 {
     struct sonde_model_options chosen = options ? *options : (struct sonde_model_options){ 0 };
-    struct sonde_model *model = calloc(1, sizeof *model);
+    struct sonde_model *model = NULL;
     struct sonde_json *root = NULL;
-    if (!model) {
-        return sonde_error_memory(error, "a model");
-    }
     chosen.seed = chosen.seed ? chosen.seed : SONDE_SEED_DEFAULT;
-    pthread_mutex_init(&model->hash_mutex, NULL);
-    model->arena = sonde_arena_create(0);
-    model->notes.arena = model->arena;
-    model->path = sonde_strdup(path);
-    enum sonde_status status =
-        model->arena && model->path ? SONDE_STATUS_OK : sonde_error_memory(error, "a model");
+    enum sonde_status status = sonde_model_begin(&model, path, error);
     if (status == SONDE_STATUS_OK) {
         status = open_weights(model, &root, &chosen, error);
     }
     if (status == SONDE_STATUS_OK) {
-        status = fill_inv_freq(model, error);
+        status = sonde_model_complete(model, error);
     }
     if (status == SONDE_STATUS_OK) {
         status = open_tokenizer(model, root, &chosen, error);
@@ -366,7 +402,6 @@ enum sonde_status sonde_model_open(struct sonde_model **out, const char *path,
     if (model->bin) {
         model->file_bytes = sonde_file_size(model->bin);
     }
-    sonde_spec_sites(&model->spec, &model->sites);
     *out = model;
     return SONDE_STATUS_OK;
 }
@@ -434,6 +469,9 @@ const struct sonde_site_set *sonde_model_sites(const struct sonde_model *model)
 static enum sonde_status compute_hash(struct sonde_model *model, struct sonde_error *error)
 {
     const char *single = model->path;
+    if (model->creation) {
+        return sonde_creation_hash(model->creation, model->hash, error);
+    }
     if (model->bin) {
         return sonde_hash_files(&single, 1, model->hash, error);
     }
@@ -459,7 +497,8 @@ enum sonde_status sonde_model_hash(const struct sonde_model *model, const char *
         struct sonde_model *mine;
     } m = { model };
     pthread_mutex_lock(&m.mine->hash_mutex);
-    enum sonde_status status = m.mine->hash[0] ? SONDE_STATUS_OK : compute_hash(m.mine, error);
+    bool known = m.mine->hash[0] && !model->creation; /* weights made here may have changed */
+    enum sonde_status status = known ? SONDE_STATUS_OK : compute_hash(m.mine, error);
     pthread_mutex_unlock(&m.mine->hash_mutex);
     if (status == SONDE_STATUS_OK) {
         *hex = model->hash;

@@ -19,6 +19,7 @@ struct sonde_model {
     struct sonde_arena *arena;        /* the layer table, copied and random weights, texts */
     struct sonde_tensor_table *table; /* a folder */
     struct sonde_file *bin;           /* or a llama2.c file */
+    struct sonde_creation *creation;  /* or what was made here */
     struct sonde_tokenizer *tokenizer;
     char *path;
     char *config_text;
@@ -29,6 +30,28 @@ struct sonde_model {
     pthread_mutex_t hash_mutex;
     char hash[SONDE_SHA256_HEX]; /* "" = not yet computed; under the mutex */
 };
+
+/* A model with nothing in it but its path. */
+SONDE_MUST_USE enum sonde_status sonde_model_begin(struct sonde_model **out, const char *path,
+                                                   struct sonde_error *error);
+/* Finds the family and fills the spec. */
+struct sonde_family;
+SONDE_MUST_USE enum sonde_status sonde_model_read_spec(struct sonde_model *model,
+                                                       const struct sonde_config *config,
+                                                       const struct sonde_family **family,
+                                                       struct sonde_error *error);
+/* Runs the family's bind and takes its counts. */
+SONDE_MUST_USE enum sonde_status sonde_model_bind(struct sonde_model *model,
+                                                  const struct sonde_family *family,
+                                                  const struct sonde_config *config,
+                                                  struct sonde_binder *binder);
+/* What follows from the spec: tables and sites. */
+SONDE_MUST_USE enum sonde_status sonde_model_complete(struct sonde_model *model,
+                                                      struct sonde_error *error);
+/* SHA-256 over the weights of a created model as they are now. */
+SONDE_MUST_USE enum sonde_status sonde_creation_hash(const struct sonde_creation *creation,
+                                                     char hex[SONDE_SHA256_HEX],
+                                                     struct sonde_error *error);
 
 /* Fills spec and weights from a llama2.c checkpoint. */
 SONDE_MUST_USE enum sonde_status sonde_llama2c_open(struct sonde_model *model,

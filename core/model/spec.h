@@ -15,6 +15,10 @@ enum sonde_norm_place {
     SONDE_NORM_PRE,  /* x + f(norm(x)) */
     SONDE_NORM_POST, /* norm(x + f(x)): BERT */
 };
+enum sonde_head_kind {
+    SONDE_HEAD_SOFTMAX, /* one of the outputs: a distribution over them */
+    SONDE_HEAD_SIGMOID, /* any of the outputs: a number in 0..1 each (k-hot) */
+};
 enum sonde_position_kind {
     SONDE_POSITION_NONE,
     SONDE_POSITION_LEARNED, /* a table of absolute positions added to the embedding */
@@ -54,7 +58,8 @@ struct sonde_spec {
     float logit_softcap; /* logits become cap tanh(logits / cap); 0 = none */
     bool tied;           /* the unembedding is the embedding */
     bool mlm_head;       /* dense, activation, norm before the unembedding: masked-LM encoders */
-    bool headless;       /* no unembedding in the files: the model has no logits */
+    enum sonde_head_kind head; /* how logits are meant; they themselves are the same */
+    bool headless;             /* no unembedding in the files: the model has no logits */
 };
 
 /* Width of the logits: d_out or d_vocab. */

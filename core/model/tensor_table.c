@@ -316,6 +316,16 @@ bool sonde_tensor_table_has(const struct sonde_tensor_table *table, const char *
     return resolve(table, name) != NULL;
 }
 
+bool sonde_tensor_table_has_prefix(const struct sonde_tensor_table *table, const char *prefix)
+{
+    for (int64_t i = 0; i < table->n; i++) {
+        if (sonde_str_starts(table->rows[i].name, prefix)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *sonde_tensor_table_unused(const struct sonde_tensor_table *table, int64_t i)
 {
     for (int64_t j = 0; j < table->n; j++) {

@@ -45,6 +45,8 @@ bool sonde_tensor_table_find(struct sonde_tensor_table *table, const char *name,
                              struct sonde_tensor_ref *out);
 /* The same without the mark. */
 bool sonde_tensor_table_has(const struct sonde_tensor_table *table, const char *name);
+/* Whether any name begins with the prefix. */
+bool sonde_tensor_table_has_prefix(const struct sonde_tensor_table *table, const char *prefix);
 /* The i-th tensor that was never found by name, or NULL at the end of them. */
 const char *sonde_tensor_table_unused(const struct sonde_tensor_table *table, int64_t i);
 int64_t sonde_tensor_table_bytes(const struct sonde_tensor_table *table); /* of all files */

@@ -92,7 +92,7 @@ static void bind_head(struct sonde_binder *b, struct sonde_spec *spec,
 {
     int64_t D = spec->d_model;
     b->prefix = "";
-    if (!sonde_bind_has(b, "cls.predictions.transform.dense.weight")) {
+    if (!b->creation && !sonde_bind_has(b, "cls.predictions.transform.dense.weight")) {
         spec->headless = true;
         return;
     }
@@ -103,7 +103,8 @@ static void bind_head(struct sonde_binder *b, struct sonde_spec *spec,
                       "cls.predictions.transform.dense.bias");
     bind_norm(b, &weights->head_ln_gain, &weights->head_ln_bias, D,
               "cls.predictions.transform.LayerNorm");
-    bool old = !sonde_bind_has(b, "cls.predictions.bias");
+    bool old = sonde_bind_has(b, "cls.predictions.decoder.bias") &&
+               !sonde_bind_has(b, "cls.predictions.bias");
     sonde_bind_vector(b, &weights->unembed_bias, spec->d_vocab, SONDE_BIND_BIAS,
                       old ? "cls.predictions.decoder.bias" : "cls.predictions.bias");
     sonde_bind_ignore(b, "cls.predictions.decoder.bias");
@@ -115,9 +116,7 @@ static void bind(struct sonde_binder *b, const struct sonde_config *config, stru
                  struct sonde_weights *weights)
 {
     int64_t D = spec->d_model, n_types = 2;
-    const char *prefix =
-        sonde_bind_has(b, "bert.embeddings.position_embeddings.weight") ? "bert." : "";
-    b->prefix = prefix;
+    const char *prefix = sonde_bind_prefix(b, "bert.");
     b->status = sonde_config_size(config, "type_vocab_size", NULL, 2, SONDE_SPEC_SIZE_MAX, &n_types,
                                   b->error);
     for (int i = 0; i < spec->n_layers && b->status == SONDE_STATUS_OK; i++) {

@@ -92,7 +92,7 @@ static void bind_layer(struct sonde_binder *b, const struct sonde_spec *spec,
 static void bind(struct sonde_binder *b, const struct sonde_config *config, struct sonde_spec *spec,
                  struct sonde_weights *weights)
 {
-    b->prefix = sonde_bind_has(b, "transformer.ln_f.weight") ? "transformer." : "";
+    (void)sonde_bind_prefix(b, "transformer.");
     for (int i = 0; i < spec->n_layers && b->status == SONDE_STATUS_OK; i++) {
         bind_layer(b, spec, &weights->layer[i], i);
     }

@@ -95,7 +95,7 @@ static void bind(struct sonde_binder *b, const struct sonde_config *config, stru
 {
     bool attention_bias = true;
     b->status = sonde_config_bool(config, "attention_bias", true, &attention_bias, b->error);
-    b->prefix = sonde_bind_has(b, "gpt_neox.final_layer_norm.weight") ? "gpt_neox." : "";
+    (void)sonde_bind_prefix(b, "gpt_neox.");
     for (int i = 0; i < spec->n_layers && b->status == SONDE_STATUS_OK; i++) {
         bind_layer(b, spec, &weights->layer[i], i, attention_bias);
     }

@@ -100,7 +100,7 @@ static void bind(struct sonde_binder *b, const struct sonde_config *config, stru
     if (b->status == SONDE_STATUS_OK) {
         b->status = sonde_config_bool(config, "mlp_bias", false, &mlp_bias, b->error);
     }
-    b->prefix = sonde_bind_has(b, "model.norm.weight") ? "model." : "";
+    (void)sonde_bind_prefix(b, "model.");
     for (int i = 0; i < spec->n_layers && b->status == SONDE_STATUS_OK; i++) {
         bind_layer(b, spec, &weights->layer[i], i, attention_bias, mlp_bias);
     }

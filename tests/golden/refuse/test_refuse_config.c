@@ -31,7 +31,7 @@ static const struct refusal cases[] = {
     { "llama", NULL, "{}", BAD, "config.json: model_type is missing" },
     { "llama", "model_type", "3", BAD, "config.json: *" },
     { "llama", "model_type", "\"\"", NOT,
-      "config.json: model_type \"\" is not supported; supported are llama, gpt2, gpt_neox, bert" },
+      "config.json: model_type \"\" is not supported; supported are llama, gpt2, gpt_neox, bert, sonde" },
     { "llama", "model_type", "\"mistral\"", NOT,
       "config.json: model_type \"mistral\" is not supported; supported are llama, gpt2, gpt_neox, "
       "bert" },
