@@ -31,13 +31,14 @@ static const struct refusal cases[] = {
     { "llama", NULL, "{}", BAD, "config.json: model_type is missing" },
     { "llama", "model_type", "3", BAD, "config.json: *" },
     { "llama", "model_type", "\"\"", NOT,
-      "config.json: model_type \"\" is not supported; supported are llama, gpt2, gpt_neox, bert, sonde" },
+      "config.json: model_type \"\" is not supported; supported are llama, gpt2, gpt_neox, bert, "
+      "sonde" },
     { "llama", "model_type", "\"mistral\"", NOT,
       "config.json: model_type \"mistral\" is not supported; supported are llama, gpt2, gpt_neox, "
-      "bert" },
+      "bert, sonde" },
     { "llama", "model_type", "\"llam\"", NOT,
       "config.json: model_type \"llam\" is not supported; supported are llama, gpt2, gpt_neox, "
-      "bert" },
+      "bert, sonde" },
     { "llama", "hidden_size", NULL, BAD, "config.json: hidden_size is missing" },
     { "llama", "hidden_size", "null", BAD, "config.json: hidden_size is missing" },
     { "llama", "hidden_size", "\"20\"", BAD,
