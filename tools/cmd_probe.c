@@ -1,14 +1,11 @@
 /* sonde probe: wires a probe to a model, a store or a text, and keeps the result in the store. */
 #include <stddef.h>
 
-#include "core/base/num.h"
 #include "tools/cli.h"
 #include "tools/commands.h"
 #include "tools/edit_input.h"
 #include "tools/input.h"
-#include "tools/probe_input.h"
-
-#define MEM_BYTES_DEFAULT ((int64_t)1 << 30)
+#include "tools/probing.h"
 
 struct probe_options {
     struct sonde_cli_texts plugin;
@@ -127,60 +124,21 @@ static enum sonde_status open_input(struct sonde_probe_input *input,
     return SONDE_STATUS_OK;
 }
 
-static enum sonde_status keep_result(const struct sonde_probe_input *input,
-                                     const struct sonde_result *result, struct sonde_error *error)
-{
-    struct sonde_buf archive = { 0 };
-    const char *run = input->source ? input->source->run_name : NULL;
-    enum sonde_status status = sonde_result_archive(result, &archive, error);
-    if (status == SONDE_STATUS_OK)
-        status =
-            sonde_store_add_result(input->store, run, result->command, input->cli->command_line,
-                                   archive.data, (int64_t)archive.size, error);
-    sonde_buf_finish(&archive);
-    return status;
-}
-
 static enum sonde_status run_probe(struct sonde_probe_input *input, const struct sonde_probe *probe,
                                    struct sonde_result **out, struct sonde_error *error)
 {
     const struct sonde_cli *cli = input->cli;
     struct sonde_probe_values values = { cli->rest_name, cli->rest_value, cli->n_rest };
     struct sonde_input *text = NULL;
-    struct sonde_pool *pool = NULL;
     enum sonde_status status = open_input(input, probe, &values, &text, error);
     if (status == SONDE_STATUS_OK)
-        status = sonde_cli_pool(cli, &pool, error);
-    struct sonde_probe_run_args args = {
-        .values = values,
-        .source = input->source,
-        .model = input->model,
-        .pool = pool,
-        .mem_bytes = sonde_probe_input_left_bytes(input),
-        .seed = (uint64_t)cli->common.seed,
-        .progress = &cli->progress,
-        .open_baseline = sonde_probe_input_baseline,
-        .baseline_ctx = input,
-        .hooks = &input->hook,
-        .n_hooks = input->edits != NULL,
-    };
-    if (status == SONDE_STATUS_OK && input->store && input->source)
-        status = sonde_probe_input_is_edited(input, &args.edited, error);
-    if (status == SONDE_STATUS_OK)
-        status = sonde_probe_run(probe, &args, out, error);
-    if (status == SONDE_STATUS_LIMIT) {
-        char budget[SONDE_FORMAT_F64_MAX];
-        sonde_format_bytes(budget, input->mem_bytes);
-        sonde_error_prepend(error, "--mem %s, shared with the program and what it has open",
-                            budget);
-    }
+        status = sonde_probing_run(input, probe, &values, out, error);
     if (status == SONDE_STATUS_OK && text) {
         const struct probe_options *given = cli->options;
         sonde_input_warn(text, *out);
         sonde_edit_input_parameter(&given->edit, *out);
     }
     sonde_input_close(&text);
-    sonde_pool_destroy(&pool);
     return status;
 }
 
@@ -193,19 +151,10 @@ static enum sonde_status show_result(const struct sonde_probe_input *input,
     if (!hash && input->model)
         status = sonde_model_hash(input->model, &hash, error);
     if (status == SONDE_STATUS_OK && input->store && !given->no_store)
-        status = keep_result(input, result, error);
+        status = sonde_probing_keep(input, result, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_cli_emit(input->cli, result, given->directory, hash, error);
     return status;
-}
-
-static bool all_checks_hold(const struct sonde_result *result)
-{
-    for (int64_t i = 0; i < result->n_checks; i++) {
-        if (!result->check[i].ok)
-            return false;
-    }
-    return true;
 }
 
 static int run(struct sonde_cli *cli, struct sonde_error *error)
@@ -224,15 +173,16 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
     if (status == SONDE_STATUS_OK)
         status = sonde_probe_registry_find(registry, cli->arg[0], &probe, error);
     struct sonde_probe_input input = { .cli = cli,
-                                       .mem_bytes = given->mem ? given->mem : MEM_BYTES_DEFAULT };
+                                       .mem_bytes =
+                                           given->mem ? given->mem : SONDE_PROBING_MEM_DEFAULT };
     struct sonde_result *result = NULL;
     if (status == SONDE_STATUS_OK)
         status = run_probe(&input, probe, &result, error);
     if (status == SONDE_STATUS_OK)
         status = show_result(&input, result, error);
-    int code = status != SONDE_STATUS_OK ? SONDE_EXIT_FAILED
-               : all_checks_hold(result) ? SONDE_EXIT_OK
-                                         : SONDE_EXIT_NO;
+    int code = status != SONDE_STATUS_OK           ? SONDE_EXIT_FAILED
+               : sonde_probing_checks_hold(result) ? SONDE_EXIT_OK
+                                                   : SONDE_EXIT_NO;
     sonde_result_destroy(&result);
     sonde_probe_input_finish(&input);
     sonde_probe_registry_destroy(&registry);

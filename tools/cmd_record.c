@@ -4,22 +4,13 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "core/base/json.h"
 #include "core/base/num.h"
-#include "core/model/recorder.h"
-#include "core/tensor/gemm.h"
 #include "storage/store.h"
 #include "tools/commands.h"
 #include "tools/edit_input.h"
 #include "tools/input.h"
+#include "tools/recording.h"
 #include "tools/store_info.h"
-
-#define MEM_DEFAULT ((int64_t)1 << 30)
-#define QUEUE_BYTES_MAX ((int64_t)64 << 20)
-/* What else the process takes: libraries, SQLite's page cache and the chunks under way (measured at
- * up to 105 MiB), and what the allocator loses between pieces of different size (a fifth of the
- * rest). */
-#define OVERHEAD_BYTES ((int64_t)112 << 20)
 
 struct record_options {
     struct sonde_input_options input;
@@ -63,19 +54,20 @@ static const struct sonde_cli_option options[] = {
     { 0 },
 };
 
-struct recording {
+struct job {
     struct sonde_cli *cli;
     const struct record_options *options;
+    struct sonde_recording_options record;
+    struct sonde_recording recording;
     struct sonde_model *model;
     struct sonde_input *input;
-    struct sonde_edits *edits; /* NULL = none */
-    const char *run;           /* --run; of a control its own name */
-    struct sonde_store *store;
-    struct sonde_site_set *sites;
-    struct sonde_stream *streams; /* [n_streams] */
-    int64_t n_streams;
-    int64_t n_done;    /* sequences that an earlier attempt left */
-    bool was_complete; /* resume of a run that has nothing left to do */
+    struct sonde_edits *edits;    /* NULL = none */
+    struct sonde_buf description; /* of the input */
+    /* Of all runs that were recorded. */
+    bool was_complete;
+    int64_t n_nonfinite;
+    /* Of the first one: its controls take the same input. */
+    int64_t n_done;
     struct sonde_recorder_stats stats;
     double began;
 };
@@ -86,36 +78,16 @@ static int64_t peak_rss_bytes(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
 }
 
-/* How --mem is shared out: what the process takes anyway (edits too), the writer's queue, the rest
- * for the forward passes. */
-struct budget {
-    int64_t overhead, queue, forward;
-};
-
-static struct budget share_out(const struct recording *r)
-{
-    const struct record_options *o = r->options;
-    int64_t edit_bytes = r->edits ? sonde_edits_bytes(r->edits) : 0;
-    int64_t mem = (o->mem ? o->mem : MEM_DEFAULT) - edit_bytes;
-    mem = mem > 0 ? mem : 0;
-    struct budget b = { .overhead = OVERHEAD_BYTES + mem / 4 };
-    if (b.overhead > mem / 4 * 3)
-        b.overhead = mem / 4 * 3;
-    int64_t rest = mem - b.overhead;
-    b.queue = rest / 4 < QUEUE_BYTES_MAX ? rest / 4 : QUEUE_BYTES_MAX;
-    b.forward = rest - b.queue;
-    return b;
-}
-
 /* Those of the run itself (0) or of its control-th control. */
-static enum sonde_status open_edits(struct recording *r, int64_t control, struct sonde_error *error)
+static enum sonde_status open_edits(struct job *r, int64_t control, struct sonde_edits **out,
+                                    struct sonde_error *error)
 {
     const struct record_options *o = r->options;
-    enum sonde_status status = sonde_edit_input_open(&r->edits, &o->edit, r->model, o->store,
-                                                     control, (uint64_t)r->cli->common.seed, error);
+    enum sonde_status status = sonde_edit_input_open(out, &o->edit, r->model, o->store, control,
+                                                     (uint64_t)r->cli->common.seed, error);
     if (status || !o->edit_control)
         return status;
-    if (!r->edits || !sonde_edits_have_direction(r->edits))
+    if (!*out || !sonde_edits_have_direction(*out))
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "--edit-control needs an edit with a direction: add, project-out, "
                                "keep or flip");
@@ -125,7 +97,7 @@ static enum sonde_status open_edits(struct recording *r, int64_t control, struct
     return SONDE_STATUS_OK;
 }
 
-static enum sonde_status open_all(struct recording *r, struct sonde_error *error)
+static enum sonde_status open_all(struct job *r, struct sonde_error *error)
 {
     const struct record_options *o = r->options;
     struct sonde_model_options model_options = { .allow_missing_tokenizer =
@@ -138,164 +110,65 @@ static enum sonde_status open_all(struct recording *r, struct sonde_error *error
     status = sonde_model_open(&r->model, r->cli->arg[0], &model_options, error);
     if (status)
         return status;
-    r->sites = calloc(1, sizeof(*r->sites));
-    if (!r->sites)
-        return sonde_error_memory(error, "the sites");
-    status =
-        sonde_site_set_parse(r->sites, o->sites ? o->sites : "resid", sonde_model_sites(r->model),
-                             sonde_model_spec(r->model)->n_layers, error);
+    r->record = (struct sonde_recording_options){
+        .store = o->store,
+        .sites = o->sites,
+        .bos = sonde_input_bos_names[o->input.bos],
+        .max_tokens = o->input.max_tokens,
+        .dtype = dtypes[o->dtype],
+        .codec = codecs[o->compress],
+        .mem_bytes = o->mem,
+        .resume = o->resume,
+    };
+    status = sonde_recording_open(&r->recording, r->cli, r->model, &r->record, error);
     if (status)
         return status;
-    r->n_streams = sonde_site_set_count(r->sites);
-    r->streams = calloc((size_t)r->n_streams, sizeof(*r->streams));
-    if (!r->streams)
-        return sonde_error_memory(error, "the streams");
-    sonde_recorder_streams(r->model, r->sites, dtypes[o->dtype], r->streams);
-    status = open_edits(r, 0, error);
+    status = open_edits(r, 0, &r->edits, error);
     return status ? status : sonde_input_open(&r->input, &o->input, r->model, error);
 }
 
-/* The options that decide what a run holds; a resumed run must agree in them. */
-static enum sonde_status describe_options(const struct recording *r, struct sonde_buf *out,
-                                          struct sonde_error *error)
+static enum sonde_status record(struct job *r, struct sonde_error *error)
 {
-    struct sonde_json_writer w = { .out = out };
-    sonde_json_begin_object(&w, NULL);
-    sonde_json_put_string(&w, "sites", r->options->sites ? r->options->sites : "resid");
-    sonde_json_put_string(&w, "dtype", dtype_names[r->options->dtype]);
-    sonde_json_put_string(&w, "bos", sonde_input_bos_names[r->options->input.bos]);
-    sonde_json_put_i64(&w, "max_tokens", r->options->input.max_tokens);
-    sonde_json_put_i64(&w, "context", sonde_model_spec(r->model)->n_ctx);
-    sonde_json_end_object(&w);
-    return sonde_buf_status(out, error);
-}
-
-static enum sonde_status begin_run(struct recording *r, struct sonde_sink **sink,
-                                   struct sonde_error *error)
-{
-    const struct sonde_spec *spec = sonde_model_spec(r->model);
-    const struct sonde_tokenizer *tokenizer = sonde_model_tokenizer(r->model);
-    struct sonde_store_model model = {
-        .path = sonde_model_path(r->model),
-        .family = spec->family,
-        .config_json = sonde_model_config_json(r->model),
-        .tokenizer = tokenizer ? sonde_tokenizer_kind(tokenizer) : "",
-        .n_layers = spec->n_layers,
-        .d_model = spec->d_model,
-        .n_heads = spec->n_heads,
-        .d_vocab = spec->d_vocab,
-        .n_ctx = spec->n_ctx,
-    };
-    struct sonde_buf input = { 0 }, parameters = { 0 }, edits = { 0 };
-    enum sonde_status status = sonde_model_hash(r->model, &model.hash, error);
+    enum sonde_status status = sonde_input_describe(&r->options->input, &r->description, error);
     if (!status)
-        status = sonde_input_describe(&r->options->input, &input, error);
-    if (!status)
-        status = describe_options(r, &parameters, error);
-    if (!status && r->edits)
-        status = sonde_edits_describe(r->edits, &edits, error);
-    if (!status && !r->store)
-        status = sonde_store_open(&r->store, r->options->store, SONDE_STORE_CREATE, error);
-    if (!status) {
-        struct sonde_run_info info = {
-            .name = r->run,
-            .command_line = r->cli->command_line,
-            .input = input.data,
-            .options_json = parameters.data,
-            .edits_json = edits.data ? edits.data : "[]",
-            .machine = sonde_gemm_library(),
-            .seed = (uint64_t)r->cli->common.seed,
-            .codec = codecs[r->options->compress],
-            .resume = r->options->resume,
-        };
-        int64_t queue = share_out(r).queue;
-        status = sonde_store_begin_run(r->store, &model, &info, r->streams, r->n_streams, queue,
-                                       sink, &r->n_done, error);
-    }
-    sonde_buf_finish(&input);
-    sonde_buf_finish(&parameters);
-    sonde_buf_finish(&edits);
+        status = sonde_recording_run(&r->recording, r->options->run, r->description.data, r->edits,
+                                     sonde_input_reader(r->input), error);
+    r->n_done = r->recording.n_done;
+    r->stats = r->recording.stats;
+    r->was_complete = r->recording.was_complete;
+    r->n_nonfinite = r->recording.stats.n_nonfinite;
     return status;
 }
 
-static enum sonde_status record(struct recording *r, struct sonde_error *error)
-{
-    struct sonde_sink *sink = NULL;
-    enum sonde_status status = begin_run(r, &sink, error);
-    if (status)
-        return status;
-    if (!sink) {
-        r->was_complete = true;
-        return SONDE_STATUS_OK;
-    }
-    struct budget budget = share_out(r);
-    struct sonde_edit_pass pass = { .edits = r->edits };
-    struct sonde_hook hook = { 0 };
-    if (r->edits)
-        hook = sonde_edits_hook(&pass);
-    struct sonde_recorder_options recorder = {
-        .sites = r->sites,
-        .dtype = dtypes[r->options->dtype],
-        .n_threads = (int)r->cli->common.threads,
-        .mem_bytes = budget.forward,
-        .skip_sequences = r->n_done,
-        .hooks = &hook,
-        .n_hooks = r->edits != NULL,
-        .progress = &r->cli->progress,
-    };
-    status = sonde_recorder_run(r->model, sonde_input_reader(r->input), sink, &recorder, &r->stats,
-                                error);
-    if (status) {
-        sink->abandon(sink);
-        if (status == SONDE_STATUS_LIMIT) {
-            int64_t mem = r->options->mem ? r->options->mem : MEM_DEFAULT;
-            char all[SONDE_FORMAT_F64_MAX], taken[SONDE_FORMAT_F64_MAX];
-            sonde_format_bytes(all, mem);
-            sonde_format_bytes(taken, mem - budget.forward);
-            sonde_error_prepend(error, "of --mem %s, %s are for the program and its queue", all,
-                                taken);
-        }
-        if (status == SONDE_STATUS_CANCELLED)
-            sonde_error_set(error, status,
-                            "stopped; the same command with --resume goes on from here");
-        return status;
-    }
-    return sink->finish(sink, error);
-}
-
 /* The same input once more for every draw, into runs of their own. */
-static enum sonde_status record_controls(struct recording *r, struct sonde_error *error)
+static enum sonde_status record_controls(struct job *r, struct sonde_error *error)
 {
     enum sonde_status status = SONDE_STATUS_OK;
     for (int64_t k = 1; !status && k <= r->options->edit_control; k++) {
         struct sonde_buf name = { 0 };
-        struct recording c = *r;
-        c.edits = NULL;
-        c.input = NULL;
-        c.n_done = 0;
-        c.was_complete = false;
-        c.stats = (struct sonde_recorder_stats){ 0 };
+        struct sonde_edits *edits = NULL;
+        struct sonde_input *input = NULL;
         sonde_buf_printf(&name, "%s-control-%lld", r->options->run, (long long)k);
         status = sonde_buf_status(&name, error);
-        c.run = name.data;
         if (!status)
-            status = open_edits(&c, k, error);
+            status = open_edits(r, k, &edits, error);
         if (!status)
-            status = sonde_input_open(&c.input, &r->options->input, r->model, error);
+            status = sonde_input_open(&input, &r->options->input, r->model, error);
         if (!status)
-            status = record(&c, error);
+            status = sonde_recording_run(&r->recording, name.data, r->description.data, edits,
+                                         sonde_input_reader(input), error);
         if (status)
             sonde_error_prepend(error, "control %lld", (long long)k);
-        r->was_complete = r->was_complete && c.was_complete;
-        r->stats.n_nonfinite += c.stats.n_nonfinite;
-        sonde_input_close(&c.input);
-        sonde_edits_destroy(&c.edits);
+        r->was_complete = r->was_complete && r->recording.was_complete;
+        r->n_nonfinite += r->recording.stats.n_nonfinite;
+        sonde_input_close(&input);
+        sonde_edits_destroy(&edits);
         sonde_buf_finish(&name);
     }
     return status;
 }
 
-static void add_parameters(const struct recording *r, struct sonde_result *result)
+static void add_parameters(const struct job *r, struct sonde_result *result)
 {
     const struct record_options *o = r->options;
     sonde_result_parameter_text(result, "model", r->cli->arg[0]);
@@ -310,7 +183,7 @@ static void add_parameters(const struct recording *r, struct sonde_result *resul
     sonde_edit_input_parameter(&o->edit, result);
     if (o->edit_control)
         sonde_result_parameter_i64(result, "edit_control", o->edit_control);
-    sonde_result_parameter_i64(result, "mem", o->mem ? o->mem : MEM_DEFAULT);
+    sonde_result_parameter_i64(result, "mem", o->mem ? o->mem : SONDE_RECORDING_MEM_DEFAULT);
     sonde_result_parameter_bool(result, "dry_run", o->dry_run);
 }
 
@@ -366,8 +239,7 @@ static enum sonde_status add_values(int64_t *values, int64_t count, int64_t widt
 }
 
 /* Counts values of every stream by tokenizing the input and running nothing. */
-static enum sonde_status count_input(struct recording *r, int64_t *n_values,
-                                     struct sonde_error *error)
+static enum sonde_status count_input(struct job *r, int64_t *n_values, struct sonde_error *error)
 {
     const struct sonde_sequence_reader *reader = sonde_input_reader(r->input);
     for (;;) {
@@ -376,9 +248,10 @@ static enum sonde_status count_input(struct recording *r, int64_t *n_values,
         if (status || !sequence)
             return status;
         int64_t n = sequence->n_tokens;
-        for (int64_t s = 0; !status && s < r->n_streams; s++)
-            status = add_values(&n_values[s], r->streams[s].space == SONDE_ROWS_MAP ? n * n : n,
-                                r->streams[s].width, error);
+        for (int64_t s = 0; !status && s < r->recording.n_streams; s++)
+            status = add_values(&n_values[s],
+                                r->recording.streams[s].space == SONDE_ROWS_MAP ? n * n : n,
+                                r->recording.streams[s].width, error);
         if (status)
             return status;
         int64_t done, total;
@@ -388,10 +261,10 @@ static enum sonde_status count_input(struct recording *r, int64_t *n_values,
     }
 }
 
-static enum sonde_status dry_run(struct recording *r, struct sonde_result *result,
+static enum sonde_status dry_run(struct job *r, struct sonde_result *result,
                                  struct sonde_error *error)
 {
-    int64_t *n_values = calloc((size_t)r->n_streams, sizeof(*n_values));
+    int64_t *n_values = calloc((size_t)r->recording.n_streams, sizeof(*n_values));
     if (!n_values)
         return sonde_error_memory(error, "the estimate");
     enum sonde_status status = count_input(r, n_values, error);
@@ -402,17 +275,17 @@ static enum sonde_status dry_run(struct recording *r, struct sonde_result *resul
                             .seconds_forward = NAN,
                             .seconds_total = NAN };
         struct sonde_table *table = add_stream_table(result);
-        for (int64_t s = 0; s < r->n_streams; s++) {
-            int64_t rows =
-                r->streams[s].space == SONDE_ROWS_MAP ? counts->sequences : counts->tokens;
-            int64_t bytes = n_values[s] * (int64_t)sonde_dtype_size(r->streams[s].dtype);
-            add_stream_row(table, &r->streams[s], rows, bytes);
+        for (int64_t s = 0; s < r->recording.n_streams; s++) {
+            int64_t rows = r->recording.streams[s].space == SONDE_ROWS_MAP ? counts->sequences
+                                                                           : counts->tokens;
+            int64_t bytes = n_values[s] * (int64_t)sonde_dtype_size(r->recording.streams[s].dtype);
+            add_stream_row(table, &r->recording.streams[s], rows, bytes);
             t.rows += rows;
             t.bytes_raw += bytes;
         }
         t.bytes_stored =
-            sonde_store_estimate_bytes(r->streams, n_values, r->n_streams, counts->sequences,
-                                       counts->tokens, counts->text_bytes);
+            sonde_store_estimate_bytes(r->recording.streams, n_values, r->recording.n_streams,
+                                       counts->sequences, counts->tokens, counts->text_bytes);
         add_scalars(result, &t);
         if (r->options->edit_control)
             sonde_result_warn(result, "each of the %lld control runs takes as much again",
@@ -426,7 +299,7 @@ static enum sonde_status dry_run(struct recording *r, struct sonde_result *resul
 }
 
 /* The run that was written: the newest one, or the one of the given name. */
-static const struct sonde_store_run *find_run(const struct recording *r,
+static const struct sonde_store_run *find_run(const struct job *r,
                                               const struct sonde_store_runs *runs)
 {
     const struct sonde_store_run *found = NULL;
@@ -438,16 +311,16 @@ static const struct sonde_store_run *find_run(const struct recording *r,
 }
 
 /* What the store holds of the run now; for a resumed one that is more than this process did. */
-static enum sonde_status report(struct recording *r, struct sonde_result *result,
+static enum sonde_status report(struct job *r, struct sonde_result *result,
                                 struct sonde_error *error)
 {
     struct sonde_store_runs runs = { 0 };
     struct sonde_store_stream *streams = NULL;
     int64_t n = 0;
-    enum sonde_status status = sonde_store_list_runs(r->store, &runs, error);
+    enum sonde_status status = sonde_store_list_runs(r->recording.store, &runs, error);
     const struct sonde_store_run *run = status ? NULL : find_run(r, &runs);
     if (run)
-        status = sonde_store_list_streams(r->store, run->id, &streams, &n, error);
+        status = sonde_store_list_streams(r->recording.store, run->id, &streams, &n, error);
     if (!status && run) {
         struct totals t = { .sequences = run->n_sequences,
                             .tokens = run->n_tokens,
@@ -465,7 +338,7 @@ static enum sonde_status report(struct recording *r, struct sonde_result *result
         if (r->options->resume)
             sonde_result_parameter_i64(result, "resumed_at", r->n_done);
         bool alone = runs.n == 1;
-        sonde_store_close(&r->store);
+        sonde_store_close(&r->recording.store);
         /* Alone in its store, a run takes the whole file. */
         if (alone)
             t.bytes_stored = sonde_store_file_bytes(r->options->store);
@@ -477,7 +350,7 @@ static enum sonde_status report(struct recording *r, struct sonde_result *result
     return status;
 }
 
-static enum sonde_status run_all(struct recording *r, struct sonde_result **result,
+static enum sonde_status run_all(struct job *r, struct sonde_result **result,
                                  struct sonde_error *error)
 {
     enum sonde_status status = open_all(r, error);
@@ -495,9 +368,9 @@ static enum sonde_status run_all(struct recording *r, struct sonde_result **resu
     sonde_input_warn(r->input, *result);
     if (r->was_complete)
         sonde_result_warn(*result, "the run was complete; nothing was done");
-    if (r->stats.n_nonfinite)
+    if (r->n_nonfinite)
         sonde_result_warn(*result, "%lld recorded values are not finite",
-                          (long long)r->stats.n_nonfinite);
+                          (long long)r->n_nonfinite);
     for (int i = 0; i < sonde_model_n_warnings(r->model); i++)
         sonde_result_warn(*result, "%s", sonde_model_warning(r->model, i));
     return status;
@@ -505,19 +378,15 @@ static enum sonde_status run_all(struct recording *r, struct sonde_result **resu
 
 static int run(struct sonde_cli *cli, struct sonde_error *error)
 {
-    const struct record_options *given = cli->options;
-    struct recording r = {
-        .cli = cli, .options = given, .run = given->run, .began = sonde_cli_seconds()
-    };
+    struct job r = { .cli = cli, .options = cli->options, .began = sonde_cli_seconds() };
     struct sonde_result *result = NULL;
     enum sonde_status status = run_all(&r, &result, error);
     int code = sonde_cli_finish(cli, &result, status, SONDE_EXIT_OK, error);
-    sonde_store_close(&r.store);
+    sonde_recording_close(&r.recording);
     sonde_input_close(&r.input);
     sonde_edits_destroy(&r.edits);
     sonde_model_close(&r.model);
-    free(r.sites);
-    free(r.streams);
+    sonde_buf_finish(&r.description);
     return code;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
+#include "tools/recording.h"
 
 void sonde_probe_input_finish(struct sonde_probe_input *input)
 {
@@ -149,24 +150,6 @@ static enum sonde_status open_temporary(struct sonde_probe_input *input, char **
     return SONDE_STATUS_OK;
 }
 
-static struct sonde_store_model describe_model(const struct sonde_model *model, const char *hash)
-{
-    const struct sonde_spec *spec = sonde_model_spec(model);
-    const struct sonde_tokenizer *tokenizer = sonde_model_tokenizer(model);
-    return (struct sonde_store_model){
-        .path = sonde_model_path(model),
-        .family = spec->family,
-        .config_json = sonde_model_config_json(model),
-        .hash = hash,
-        .tokenizer = tokenizer ? sonde_tokenizer_kind(tokenizer) : "",
-        .n_layers = spec->n_layers,
-        .d_model = spec->d_model,
-        .n_heads = spec->n_heads,
-        .d_vocab = spec->d_vocab,
-        .n_ctx = spec->n_ctx,
-    };
-}
-
 static enum sonde_status record_into(struct sonde_probe_input *input, struct sonde_store *store,
                                      const struct sonde_model *model,
                                      const struct sonde_sequence_reader *reader,
@@ -181,7 +164,7 @@ static enum sonde_status record_into(struct sonde_probe_input *input, struct son
     if (!streams)
         return sonde_error_memory(error, "streams");
     sonde_recorder_streams(model, sites, SONDE_DTYPE_F32, streams);
-    struct sonde_store_model store_model = describe_model(model, hash);
+    struct sonde_store_model store_model = sonde_recording_describe_model(model, hash);
     struct sonde_run_info info = {
         .name = "on-the-spot",
         .command_line = input->cli->command_line,
