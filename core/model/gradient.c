@@ -1,5 +1,6 @@
 #include "core/model/gradient.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,24 +78,83 @@ static enum sonde_status watch_site(void *ctx, struct sonde_site site,
     return SONDE_STATUS_OK;
 }
 
+static void form_loss(struct sonde_op_context *ops, const struct gradient_run *run, double *value,
+                      const struct sonde_tensor *logits)
+{
+    const struct sonde_loss *loss = &run->args->loss;
+    switch (loss->kind) {
+    case SONDE_LOSS_NEXT_TOKEN:
+        sonde_op_cross_entropy(ops, value, *logits, run->next);
+        break;
+    case SONDE_LOSS_TARGETS:
+        sonde_op_cross_entropy(ops, value, *logits, loss->targets);
+        break;
+    case SONDE_LOSS_LOGIT:
+        sonde_op_pick_logit(ops, value, *logits, loss->row < 0 ? logits->dim[0] - 1 : loss->row,
+                            loss->id);
+        break;
+    case SONDE_LOSS_SIGMOID_MSE:
+        sonde_op_sigmoid_mse(ops, value, *logits, loss->hot, loss->counts);
+        break;
+    case SONDE_LOSS_SIGMOID_BCE:
+        sonde_op_sigmoid_bce(ops, value, *logits, loss->hot, loss->counts);
+        break;
+    }
+}
+
 static enum sonde_status take_loss(void *ctx, struct sonde_site site,
                                    const struct sonde_tensor *logits, struct sonde_error *error)
 {
     struct gradient_run *run = ctx;
-    const struct sonde_loss *loss = &run->args->loss;
     struct sonde_op_context ops = { .arena = run->gradient->session->arena,
                                     .tape = run->gradient->tape,
                                     .pool = run->gradient->session->pool };
-    const float one = 1.0f;
+    const double weight = run->args->loss.weight;
+    const float seed = weight == 0.0 ? 1.0f : (float)weight;
     (void)site;
-    if (loss->kind == SONDE_LOSS_LOGIT) {
-        int64_t row = loss->row < 0 ? logits->dim[0] - 1 : loss->row;
-        sonde_op_pick_logit(&ops, &run->loss, *logits, row, loss->id);
-    } else {
-        sonde_op_cross_entropy(&ops, &run->loss, *logits, run->next ? run->next : loss->targets);
-    }
+    form_loss(&ops, run, &run->loss, logits);
     run->has_loss = true;
-    return sonde_tape_seed(ops.tape, sonde_tape_watch(ops.tape, &run->loss, 1), &one, error);
+    return sonde_tape_seed(ops.tape, sonde_tape_watch(ops.tape, &run->loss, 1), &seed, error);
+}
+
+int64_t sonde_loss_rows(const struct sonde_loss *loss, int64_t n_tokens)
+{
+    const bool sigmoid =
+        loss->kind == SONDE_LOSS_SIGMOID_MSE || loss->kind == SONDE_LOSS_SIGMOID_BCE;
+    int64_t n = 0;
+    if (loss->kind == SONDE_LOSS_LOGIT) {
+        return 1;
+    }
+    if (loss->kind == SONDE_LOSS_NEXT_TOKEN) {
+        return n_tokens - 1;
+    }
+    for (int64_t t = 0; t < n_tokens; t++) {
+        n += sigmoid ? !loss->counts || loss->counts[t] : loss->targets[t] >= 0;
+    }
+    return n;
+}
+
+static enum sonde_status check_targets(const struct sonde_loss *loss, int64_t n_tokens,
+                                       int64_t n_outputs, struct sonde_error *error)
+{
+    for (int64_t t = 0; loss->kind == SONDE_LOSS_TARGETS && t < n_tokens; t++) {
+        if (loss->targets[t] >= n_outputs) {
+            return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                   "target %lld has id %d, the model has %lld outputs",
+                                   (long long)t, loss->targets[t], (long long)n_outputs);
+        }
+    }
+    const bool sigmoid =
+        loss->kind == SONDE_LOSS_SIGMOID_MSE || loss->kind == SONDE_LOSS_SIGMOID_BCE;
+    for (int64_t i = 0; sigmoid && i < n_tokens * n_outputs; i++) {
+        const bool counts = !loss->counts || loss->counts[i / n_outputs];
+        if (counts && !(loss->hot[i] >= 0.0f && loss->hot[i] <= 1.0f)) {
+            return sonde_error_set(
+                error, SONDE_STATUS_ARGUMENT, "target %lld of output %lld is %.9g, not in [0, 1]",
+                (long long)(i / n_outputs), (long long)(i % n_outputs), (double)loss->hot[i]);
+        }
+    }
+    return SONDE_STATUS_OK;
 }
 
 static enum sonde_status check_loss(const struct sonde_gradient *g,
@@ -117,19 +177,15 @@ static enum sonde_status check_loss(const struct sonde_gradient *g,
                                (long long)loss->id, (long long)loss->row, (long long)args->n_tokens,
                                (long long)sonde_spec_outputs(spec));
     }
-    if (loss->kind != SONDE_LOSS_LOGIT && sonde_spec_outputs(spec) != spec->d_vocab) {
+    if (loss->kind == SONDE_LOSS_NEXT_TOKEN && sonde_spec_outputs(spec) != spec->d_vocab) {
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                                "this model has %lld outputs, which are not its vocabulary",
                                (long long)sonde_spec_outputs(spec));
     }
-    for (int64_t t = 0; loss->kind == SONDE_LOSS_TARGETS && t < args->n_tokens; t++) {
-        if (loss->targets[t] >= spec->d_vocab) {
-            return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                                   "target %lld has id %d, the vocabulary has %lld", (long long)t,
-                                   loss->targets[t], (long long)spec->d_vocab);
-        }
+    if (!isfinite((float)loss->weight)) {
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "a loss of weight %.9g", loss->weight);
     }
-    return SONDE_STATUS_OK;
+    return check_targets(loss, args->n_tokens, sonde_spec_outputs(spec), error);
 }
 
 static enum sonde_status deliver(struct sonde_gradient *g, const struct sonde_gradient_args *args,

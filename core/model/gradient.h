@@ -11,12 +11,24 @@ enum sonde_loss_kind {
     SONDE_LOSS_NEXT_TOKEN, /* mean over t < T - 1 of -log p(ids[t + 1]); natural logarithm */
     SONDE_LOSS_TARGETS,    /* mean over rows with targets[t] >= 0 of -log p(targets[t]) */
     SONDE_LOSS_LOGIT,      /* logits[row, id] itself */
+    /* Mean over the rows that count of the mean over a row's outputs: see op_loss.h */
+    SONDE_LOSS_SIGMOID_MSE, /* (sigmoid(logit) - hot)^2 */
+    SONDE_LOSS_SIGMOID_BCE, /* binary cross entropy of sigmoid(logit) and hot */
 };
 struct sonde_loss {
     enum sonde_loss_kind kind;
-    const int32_t *targets; /* [T]; below 0 = the row does not count */
+    const int32_t *targets; /* [T] outputs; below 0 = the row does not count */
     int64_t row, id;        /* of SONDE_LOSS_LOGIT; row -1 = the last */
+    const float *hot;       /* [T, outputs] in [0, 1], of the sigmoid losses */
+    const bool *counts;     /* [T] of the sigmoid losses; NULL = every row counts */
+    /* Scales all gradients, not the loss that is reported; 0 = 1. With a sequence's share of the
+     * rows of a batch (sonde_loss_rows), the gradients of the batch's sequences add up to that of
+     * the mean over all its rows. */
+    double weight;
 };
+
+/* Rows of n_tokens that count in the loss's mean; 1 for SONDE_LOSS_LOGIT. */
+int64_t sonde_loss_rows(const struct sonde_loss *loss, int64_t n_tokens);
 
 struct sonde_gradient_args {
     const int32_t *ids; /* [n_tokens] */
@@ -48,7 +60,8 @@ SONDE_MUST_USE enum sonde_status sonde_gradient_want(struct sonde_gradient *grad
                                                      const struct sonde_weight *w, float *into,
                                                      struct sonde_error *error);
 /* Runs forwards and backwards. The logits are those that sonde_forward makes, bit by bit. A model
- * without logits is UNSUPPORTED; ids and targets are checked. *loss may be NULL. After a failure
+ * without logits is UNSUPPORTED, and one whose outputs are not its vocabulary for
+ * SONDE_LOSS_NEXT_TOKEN; ids, targets and weight are checked. *loss may be NULL. After a failure
  * the wanted gradients may hold a part of what was to be added. */
 SONDE_MUST_USE enum sonde_status sonde_gradient_run(struct sonde_gradient *gradient,
                                                     const struct sonde_gradient_args *args,
