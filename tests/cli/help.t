@@ -35,6 +35,10 @@ $ sonde info --help
 $ sonde tokenize --help
 << help/tokenize.txt
 
+== help of tokenizer
+$ sonde tokenizer --help
+<< help/tokenizer.txt
+
 == help of record
 $ sonde record --help
 << help/record.txt
