@@ -391,5 +391,6 @@ struct sonde_hook sonde_edits_hook(struct sonde_edit_pass *pass)
 {
     return (struct sonde_hook){ .edit = &pass->edits->sites,
                                 .on_edit = sonde_edits_apply,
-                                .ctx = pass };
+                                .ctx = pass,
+                                .on_edit_gradient = sonde_edits_apply_gradient };
 }

@@ -150,3 +150,46 @@ enum sonde_status sonde_edits_apply(void *ctx, struct sonde_site site, struct so
     }
     return SONDE_STATUS_OK;
 }
+
+/* A of one row: A is 0 or 1 at each place, or made of v v^T. */
+static void edit_row_gradient(const struct sonde_edit_target *target, float *row, int64_t position)
+{
+    switch (target->edit->kind) {
+    case SONDE_EDIT_PATCH:
+        if (position >= target->n_tokens) {
+            break;
+        }
+        fill_chosen(target, row, 0.0f);
+        break;
+    case SONDE_EDIT_ZERO:
+    case SONDE_EDIT_SKIP:
+    case SONDE_EDIT_SET:
+    case SONDE_EDIT_MEAN:
+        fill_chosen(target, row, 0.0f);
+        break;
+    case SONDE_EDIT_ADD:
+        break;
+    case SONDE_EDIT_PROJECT_OUT:
+    case SONDE_EDIT_KEEP:
+    case SONDE_EDIT_FLIP:
+        project(target, row);
+        break;
+    }
+}
+
+void sonde_edits_apply_gradient(void *ctx, struct sonde_site site, struct sonde_tensor *gradient)
+{
+    const struct sonde_edit_pass *pass = ctx;
+    for (int64_t i = pass->edits->n_targets - 1; i >= 0; i--) {
+        const struct sonde_edit_target *target = &pass->edits->target[i];
+        if (target->site.kind != site.kind || target->site.layer != site.layer) {
+            continue;
+        }
+        assert(!sonde_site_is_map(site.kind));
+        for (int64_t t = 0; t < gradient->dim[0]; t++) {
+            if (sonde_edit_list_has(&target->edit->positions, pass->first + t)) {
+                edit_row_gradient(target, gradient->data + t * target->width, pass->first + t);
+            }
+        }
+    }
+}

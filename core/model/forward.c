@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/model/edit_tape.h"
 #include "core/model/session_internal.h"
 #include "core/tensor/tape.h"
 
@@ -67,7 +68,9 @@ static void visit(struct pass *p, enum sonde_site_kind kind, int layer, struct s
     for (int i = 0; i < p->args->n_hooks && ok(p); i++) {
         const struct sonde_hook *hook = &p->args->hooks[i];
         if (hook->on_edit && sonde_site_set_has(hook->edit, site)) {
+            int64_t before = p->ops.tape ? sonde_tape_use(&p->ops, &value) : -1;
             p->status = hook->on_edit(hook->ctx, site, &value, p->error);
+            sonde_edit_tape_record(&p->ops, hook, site, &value, before);
         }
     }
     for (int i = 0; i < p->args->n_hooks && ok(p); i++) {
@@ -596,7 +599,7 @@ static enum sonde_status check_args(const struct sonde_session *s,
     if (args->token_types && !spec->token_types) {
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "%s has no token types", spec->family);
     }
-    if (args->tape && s->cache) {
+    if ((args->tape || args->part) && s->cache) {
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                                "a pass that continues from a cache has no gradients");
     }
@@ -613,6 +616,13 @@ static enum sonde_status check_args(const struct sonde_session *s,
     return SONDE_STATUS_OK;
 }
 
+/* The number of the stream as it is now; -1 without a tape, or where that is out of memory. */
+static int64_t watch_stream(struct pass *p)
+{
+    return p->ops.tape && ok(p) ? sonde_tape_watch(p->ops.tape, p->resid, p->T * p->spec->d_model)
+                                : -1;
+}
+
 static void run(struct pass *p)
 {
     int64_t n = p->T * p->spec->d_model;
@@ -626,12 +636,25 @@ static void run(struct pass *p)
     if (!ok(p)) {
         return;
     }
-    embed(p);
-    for (int l = 0; l < (stop && stop < n_layers ? stop : n_layers) && ok(p); l++) {
+    struct sonde_forward_part whole = { .last = stop && stop < n_layers ? stop : n_layers + !stop };
+    struct sonde_forward_part *part = p->args->part ? p->args->part : &whole;
+    if (part->first == 0) {
+        embed(p);
+    } else {
+        memcpy(p->resid, part->in, (size_t)n * sizeof *p->resid);
+    }
+    part->value_in = part->first > 0 ? watch_stream(p) : -1;
+    for (int l = part->first ? part->first - 1 : 0; l < n_layers && l < part->last && ok(p); l++) {
         block(p, l);
     }
-    if (!stop && ok(p)) {
+    part->value_out = -1;
+    if (part->last > n_layers && ok(p)) {
         finish(p);
+        return;
+    }
+    part->value_out = watch_stream(p);
+    if (part->out && ok(p)) {
+        memcpy(part->out, p->resid, (size_t)n * sizeof *p->resid);
     }
 }
 
@@ -660,9 +683,8 @@ enum sonde_status sonde_forward(struct sonde_session *session,
         sonde_site_set_union(&pass.observed, args->hooks[i].observe);
         sonde_site_set_union(&pass.edited, args->hooks[i].edit);
     }
-    if (args->tape && !sonde_site_set_is_empty(&pass.edited)) {
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "gradients do not pass through edits");
+    if (args->tape && (status = sonde_edit_tape_check(args->hooks, args->n_hooks, error)) != 0) {
+        return status;
     }
     sonde_arena_reset(session->arena);
     run(&pass);

@@ -18,8 +18,11 @@ struct watched {
 struct sonde_gradient {
     struct sonde_session *session;
     struct sonde_tape *tape;
+    size_t max_bytes;
     struct watched *watched; /* in the order of the pass */
     int64_t n_watched, watched_capacity;
+    size_t held_peak; /* bytes of checkpoints */
+    bool used_checkpoints;
 };
 
 /* What the hooks of one run share. */
@@ -55,6 +58,7 @@ enum sonde_status sonde_gradient_create(struct sonde_gradient **out, struct sond
         return status;
     }
     gradient->session = session;
+    gradient->max_bytes = max_bytes;
     *out = gradient;
     return SONDE_STATUS_OK;
 }
@@ -210,30 +214,168 @@ static enum sonde_status deliver(struct sonde_gradient *g, const struct sonde_gr
     return status;
 }
 
-static enum sonde_status run_passes(struct gradient_run *run, struct sonde_error *error)
+/* The hooks of one pass on the tape: those of the caller, then the watch and, with the end, the
+ * loss. A pass that is made again edits, and shows nothing twice. */
+struct pass_hooks {
+    struct sonde_hook *hook; /* [n + 2] */
+    int n;
+    struct sonde_site_set logits;
+};
+
+static void add_own_hooks(struct pass_hooks *h, struct gradient_run *run, bool again, bool end)
 {
-    struct sonde_gradient *g = run->gradient;
-    struct sonde_site_set logits = { 0 };
-    sonde_site_set_add(&logits, (struct sonde_site){ SONDE_SITE_LOGITS, -1 });
-    const struct sonde_hook hooks[] = {
-        { .observe = run->args->sites, .on_value = watch_site, .ctx = run },
-        { .observe = &logits, .on_value = take_loss, .ctx = run },
-    };
-    const struct sonde_forward_args args = {
+    h->n = run->args->n_hooks;
+    for (int i = 0; i < h->n; i++) {
+        h->hook[i] = run->args->hooks[i];
+        if (again) {
+            h->hook[i].observe = NULL;
+        }
+    }
+    if (run->args->sites) {
+        h->hook[h->n++] =
+            (struct sonde_hook){ .observe = run->args->sites, .on_value = watch_site, .ctx = run };
+    }
+    if (end) {
+        sonde_site_set_add(&h->logits, (struct sonde_site){ SONDE_SITE_LOGITS, -1 });
+        h->hook[h->n++] =
+            (struct sonde_hook){ .observe = &h->logits, .on_value = take_loss, .ctx = run };
+    }
+}
+
+static struct sonde_forward_args forward_args(const struct gradient_run *run)
+{
+    return (struct sonde_forward_args){
         .ids = run->args->ids,
         .n_tokens = run->args->n_tokens,
         .token_types = run->args->token_types,
-        .hooks = run->args->sites ? hooks : hooks + 1,
-        .n_hooks = run->args->sites ? 2 : 1,
-        .tape = g->tape,
+        .hooks = run->args->hooks,
+        .n_hooks = run->args->n_hooks,
     };
+}
+
+/* Forwards on the tape and backwards; part NULL = the whole pass. behind: [T, D] the gradient of
+ * the stream that leaves the part, NULL where the part holds the end. */
+static enum sonde_status run_taped(struct gradient_run *run, struct pass_hooks *hooks,
+                                   struct sonde_forward_part *part, const float *behind,
+                                   struct sonde_error *error)
+{
+    struct sonde_gradient *g = run->gradient;
+    struct sonde_forward_args args = forward_args(run);
+    add_own_hooks(hooks, run, behind != NULL, behind == NULL);
+    args.hooks = hooks->hook;
+    args.n_hooks = hooks->n;
+    args.tape = g->tape;
+    args.part = part;
+    sonde_tape_clear(g->tape);
+    g->n_watched = 0;
     enum sonde_status status = sonde_forward(g->session, &args, error);
+    if (status == SONDE_STATUS_OK && behind) {
+        status = sonde_tape_seed(g->tape, part->value_out, behind, error);
+    }
     if (status == SONDE_STATUS_OK) {
         status = sonde_tape_backward(g->tape, g->session->pool, error);
     }
-    if (status == SONDE_STATUS_OK) {
-        status = deliver(g, run->args, error);
+    return status == SONDE_STATUS_OK ? deliver(g, run->args, error) : status;
+}
+
+/*
+ * Checkpoints: forwards once without a tape, keeping the stream before every stage but the first;
+ * then stage by stage from the end, each forwards again on the tape and back. What a stage made of
+ * the stream it read is the gradient that the one before is seeded with: the whole tape adds to a
+ * value's gradient in the same order, so the bits are the same.
+ */
+static enum sonde_status run_by_layer(struct gradient_run *run, struct pass_hooks *hooks,
+                                      float *stream, struct sonde_error *error)
+{
+    struct sonde_gradient *g = run->gradient;
+    const int end = g->session->model->spec.n_layers + 1;
+    const int64_t n = run->args->n_tokens * g->session->model->spec.d_model;
+    struct sonde_forward_args args = forward_args(run);
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (int k = 0; k < end && status == SONDE_STATUS_OK; k++) {
+        struct sonde_forward_part part = { .first = k, .last = k, .out = stream + k * n };
+        part.in = k > 0 ? stream + (k - 1) * n : NULL;
+        args.part = &part;
+        status = sonde_forward(g->session, &args, error);
     }
+    int64_t n_nonfinite = 0;
+    for (int k = end; k >= 0 && status == SONDE_STATUS_OK; k--) {
+        struct sonde_forward_part part = { .first = k, .last = k };
+        float *in = k > 0 ? stream + (k - 1) * n : NULL;
+        part.in = in;
+        status = run_taped(run, hooks, &part, k < end ? stream + k * n : NULL, error);
+        const float *before =
+            status == SONDE_STATUS_OK ? sonde_tape_gradient(g->tape, part.value_in) : NULL;
+        n_nonfinite = k == end ? g->session->n_nonfinite : n_nonfinite;
+        if (before) {
+            memcpy(in, before, (size_t)n * sizeof *in);
+        } else if (in) {
+            memset(in, 0, (size_t)n * sizeof *in);
+        }
+    }
+    g->session->n_nonfinite = n_nonfinite; /* those of a stage that ran again are not new */
+    return status;
+}
+
+/* Whether to keep checkpoints only: where that is asked for, or the whole tape does not fit. */
+static enum sonde_status choose_way(const struct sonde_gradient *g,
+                                    const struct sonde_gradient_args *args, bool *by_layer,
+                                    struct sonde_error *error)
+{
+    const struct sonde_model *model = g->session->model;
+    const int n_threads = sonde_pool_threads(g->session->pool);
+    const int64_t T = args->n_tokens;
+    struct sonde_site_set edited = { 0 };
+    for (int h = 0; h < args->n_hooks; h++) {
+        sonde_site_set_union(&edited, args->hooks[h].edit);
+    }
+    const int64_t edits = sonde_gradient_plan_edit_bytes(model, T, &edited);
+    const int64_t whole = sonde_gradient_plan_bytes(model, T, n_threads, args->sites) + edits;
+    const int64_t least =
+        sonde_gradient_plan_checkpoint_bytes(model, T, n_threads, args->sites) + edits;
+    const size_t most = g->max_bytes ? g->max_bytes : SIZE_MAX;
+    *by_layer = args->checkpoints || (uint64_t)whole > most;
+    if ((uint64_t)least > most && (uint64_t)whole > most) {
+        return sonde_error_set(error, SONDE_STATUS_LIMIT,
+                               "gradients over %lld tokens need at least %lld bytes, layer by "
+                               "layer; the budget is %zu",
+                               (long long)T, (long long)(least < whole ? least : whole), most);
+    }
+    return SONDE_STATUS_OK;
+}
+
+static enum sonde_status run_passes(struct gradient_run *run, struct sonde_error *error)
+{
+    struct sonde_gradient *g = run->gradient;
+    const struct sonde_spec *spec = &g->session->model->spec;
+    struct pass_hooks *hooks = calloc(1, sizeof *hooks);
+    float *stream = NULL;
+    bool by_layer = false;
+    enum sonde_status status = choose_way(g, run->args, &by_layer, error);
+    if (hooks) {
+        hooks->hook = calloc((size_t)run->args->n_hooks + 2, sizeof *hooks->hook);
+    }
+    if (status == SONDE_STATUS_OK && (!hooks || !hooks->hook)) {
+        status = sonde_error_memory(error, "the hooks of a gradient");
+    }
+    if (status == SONDE_STATUS_OK && by_layer) {
+        const size_t row_bytes =
+            (size_t)(spec->n_layers + 1) * (size_t)spec->d_model * sizeof(float);
+        const size_t held = (size_t)run->args->n_tokens * row_bytes;
+        const bool fits = run->args->n_tokens <= g->session->max_tokens;
+        stream = fits ? malloc(held) : NULL;
+        g->held_peak = stream && held > g->held_peak ? held : g->held_peak;
+        status = stream ? run_by_layer(run, hooks, stream, error)
+                        : sonde_error_memory(error, "the stream between the blocks");
+    } else if (status == SONDE_STATUS_OK) {
+        status = run_taped(run, hooks, NULL, NULL, error);
+    }
+    g->used_checkpoints = stream != NULL;
+    free(stream);
+    if (hooks) {
+        free(hooks->hook);
+    }
+    free(hooks);
     return status;
 }
 
@@ -254,8 +396,6 @@ enum sonde_status sonde_gradient_run(struct sonde_gradient *gradient,
         memcpy(run.next, args->ids + 1, (size_t)(args->n_tokens - 1) * sizeof *run.next);
         run.next[args->n_tokens - 1] = -1;
     }
-    sonde_tape_clear(gradient->tape);
-    gradient->n_watched = 0;
     status = run_passes(&run, error);
     free(run.next);
     if (status == SONDE_STATUS_OK && loss) {
@@ -266,46 +406,10 @@ enum sonde_status sonde_gradient_run(struct sonde_gradient *gradient,
 
 int64_t sonde_gradient_peak_bytes(const struct sonde_gradient *gradient)
 {
-    return (int64_t)sonde_tape_peak_bytes(gradient->tape);
+    return (int64_t)(sonde_tape_peak_bytes(gradient->tape) + gradient->held_peak);
 }
 
-static int64_t larger(int64_t a, int64_t b)
+bool sonde_gradient_used_checkpoints(const struct sonde_gradient *gradient)
 {
-    return a > b ? a : b;
-}
-
-/*
- * Copies: each value that a product needs, once. Gradients: of a width, as many as may be live at
- * once in one block (memory is given back to its own width only). Scratch: the widest product.
- * Each allocation is rounded up to 16 floats; `records` is a bound for the arguments of the at
- * most 20 records of a block.
- */
-int64_t sonde_gradient_plan_bytes(const struct sonde_model *model, int64_t n_tokens, int n_threads,
-                                  const struct sonde_site_set *sites)
-{
-    const struct sonde_spec *spec = &model->spec;
-    const int64_t T = n_tokens, D = spec->d_model, F = spec->d_mlp;
-    const int64_t V = sonde_spec_outputs(spec);
-    const int64_t HE = spec->n_heads * spec->d_head, GE = spec->n_kv_heads * spec->d_head;
-    if (T > SONDE_SPEC_SIZE_MAX ||
-        (double)spec->n_layers * (double)T * (double)(8 * D + 4 * HE + 4 * F + V) > 0x1p50 ||
-        (double)spec->n_heads * (double)T * (double)T > 0x1p50) {
-        return INT64_C(1) << 60; /* more than any machine holds; and no product below overflows */
-    }
-    const bool gated = spec->gated, rotary = spec->position == SONDE_POSITION_ROTARY;
-    const int64_t records = 20 * 256;
-    int64_t block = 4 * T * D + 2 * T * HE + 2 * T * GE + (gated ? 3 : 2) * T * F + records;
-    block += rotary ? 2 * T * spec->rotary_dims : 0;
-    const int64_t ends = 5 * T * D + (spec->logit_softcap > 0.0f ? 2 : 1) * T * V + records;
-    const int64_t live = 6 * T * D + 2 * T * HE + 4 * T * GE + 3 * T * F + 2 * T * V;
-    const int64_t widest = larger(larger(D, F), HE);
-    int64_t scratch = larger(larger(512 * widest, T * V), 4 * T + 2 * widest);
-    scratch = larger(scratch, 3 * 64 * T * (int64_t)n_threads) + 256;
-    int64_t floats = spec->n_layers * block + ends + live + scratch, at = 0;
-    struct sonde_site site;
-    while (sites && sonde_site_set_next(sites, &at, &site)) {
-        const int64_t rows = sonde_site_is_map(site.kind) ? T * T : T;
-        floats += rows * sonde_spec_site_width(spec, site.kind) + 16;
-    }
-    return floats * (int64_t)sizeof(float);
+    return gradient->used_checkpoints;
 }

@@ -35,8 +35,14 @@ struct sonde_gradient_args {
     int64_t n_tokens;
     const int32_t *token_types; /* NULL = zeros; encoders */
     struct sonde_loss loss;
+    /* Edits, and observers of the values. An edit must say how gradients pass (on_edit_gradient);
+     * observers see every value once. */
+    const struct sonde_hook *hooks;
+    int n_hooks;
+    bool checkpoints;                   /* by layer, even where the whole pass would fit */
     const struct sonde_site_set *sites; /* NULL = none */
-    /* dL/d(value at the site), contiguous in the site's axes, in the order of the pass. Valid
+    /* dL/d(value at the site), contiguous in the site's axes, in the order of the pass; with
+     * checkpoints in that order within a stage, and stages from the end to the embedding. Valid
      * during the call. What is masked has gradient 0. A head's share (hook_result) counts as a
      * summand of hook_attn_out; a norm's scale as what the centred values are divided by. */
     enum sonde_status (*on_gradient)(void *ctx, struct sonde_site site,
@@ -47,8 +53,14 @@ struct sonde_gradient_args {
 
 struct sonde_gradient; /* opaque */
 
-/* The session must be without a cache and outlive the gradient. max_bytes: the most that the tape
- * may take; 0 = no limit. */
+/*
+ * The session must be without a cache and outlive the gradient. max_bytes: the most that the tape
+ * may take; 0 = no limit. Where a whole pass does not fit by the plan below, only the stream
+ * between the blocks is kept and each block runs forwards again (checkpoints: Griewank and Walther
+ * 2000, "Algorithm 799: revolve"; Chen et al. 2016, "Training deep nets with sublinear memory
+ * cost"). That gives the same bits and costs one more pass forwards. LIMIT, naming the least
+ * budget, where even that does not fit.
+ */
 SONDE_MUST_USE enum sonde_status sonde_gradient_create(struct sonde_gradient **out,
                                                        struct sonde_session *session,
                                                        size_t max_bytes, struct sonde_error *error);
@@ -66,11 +78,20 @@ SONDE_MUST_USE enum sonde_status sonde_gradient_want(struct sonde_gradient *grad
 SONDE_MUST_USE enum sonde_status sonde_gradient_run(struct sonde_gradient *gradient,
                                                     const struct sonde_gradient_args *args,
                                                     double *loss, struct sonde_error *error);
-/* Most bytes that the tape took. The session's own are sonde_session_peak_bytes. */
+/* Most bytes that the tape and, if any were kept, the checkpoints took. The session's own are
+ * sonde_session_peak_bytes. */
 int64_t sonde_gradient_peak_bytes(const struct sonde_gradient *gradient);
 /* Bytes that the tape of a run over n_tokens takes at most, for this number of threads, with the
  * gradients of these sites (NULL = none) and of any weights. */
 int64_t sonde_gradient_plan_bytes(const struct sonde_model *model, int64_t n_tokens, int n_threads,
                                   const struct sonde_site_set *sites);
+/* The same of a run with checkpoints. */
+int64_t sonde_gradient_plan_checkpoint_bytes(const struct sonde_model *model, int64_t n_tokens,
+                                             int n_threads, const struct sonde_site_set *sites);
+/* What edits of these sites add to either: the value before, its gradient, and scratch. */
+int64_t sonde_gradient_plan_edit_bytes(const struct sonde_model *model, int64_t n_tokens,
+                                       const struct sonde_site_set *edited);
+/* Whether the last run kept checkpoints only. */
+bool sonde_gradient_used_checkpoints(const struct sonde_gradient *gradient);
 
 #endif

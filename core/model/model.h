@@ -79,6 +79,16 @@ void sonde_session_destroy(struct sonde_session **session);
 int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_tokens,
                                  const struct sonde_site_set *observe);
 
+/* A stretch of a pass, for a backward one that keeps only the stream between the blocks. Stages: 0
+ * is the embedding, k block k - 1, n_layers + 1 the end (final norm and logits). */
+struct sonde_forward_part {
+    int first, last; /* stages, both included */
+    const float *in; /* [T, D] the stream that enters; not read where first is 0 */
+    float *out;      /* [T, D] the stream that leaves, unless last is the end; NULL = not wanted */
+    /* Out, with a tape: the numbers of these two values, watched; -1 where there is none. */
+    int64_t value_in, value_out;
+};
+
 struct sonde_forward_args {
     const int32_t *ids;             /* [n_tokens], each in [0, V) (checked) */
     int64_t n_tokens;               /* >= 1 */
@@ -88,9 +98,11 @@ struct sonde_forward_args {
     int stop_after_layer; /* 0 = run all; k = blocks 0..k-1 only, no final norm. */
     bool no_logits;       /* true = the final norm and logits are formed only if observed */
     float *logits_last;   /* [V] or NULL: logits of the last position (generation) */
-    /* NULL, or what records the pass for a backward one (core/tensor/tape.h, gradient.h): then
-     * neither a cache nor edits. An observer may ask it for the value at its site. */
+    /* NULL, or what records the pass for a backward one (core/tensor/tape.h, gradient.h): then no
+     * cache, and edits by hooks with on_edit_gradient only, which outlive the tape's use. An
+     * observer may ask it for the value at its site. */
     struct sonde_tape *tape;
+    struct sonde_forward_part *part; /* NULL = the whole pass; without a cache */
 };
 /* One pass. With a cache the tokens continue after those fed before. Non-finite activations are
  * counted, see sonde_session_nonfinite. */

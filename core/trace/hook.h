@@ -20,6 +20,9 @@ struct sonde_hook {
     enum sonde_status (*on_edit)(void *ctx, struct sonde_site site, struct sonde_tensor *value,
                                  struct sonde_error *error);
     void *ctx;
+    /* For passes on a tape (core/tensor/tape.h): turns dL/d(edited value) into dL/d(value before
+     * the edit), in place. NULL: no gradient passes this hook's edits. */
+    void (*on_edit_gradient)(void *ctx, struct sonde_site site, struct sonde_tensor *gradient);
 };
 
 #endif

@@ -25,6 +25,9 @@ struct subject {
     int32_t targets[T_MAX]; /* what every loss here is: the mean over rows with a target */
     struct capture sites;   /* gradients */
     double value;
+    bool checkpoints; /* how it is run */
+    size_t max_bytes;
+    int64_t peak;
 };
 
 static void want(struct subject *s, const struct sonde_weight *w)
@@ -79,6 +82,14 @@ static enum sonde_status keep(void *ctx, struct sonde_site site, const struct so
     return SONDE_STATUS_OK;
 }
 
+static int64_t plan_of(const struct subject *s, struct sonde_pool *pool, bool by_layer)
+{
+    const struct sonde_site_set *sites = sonde_model_sites(s->model);
+    const int n = sonde_pool_threads(pool);
+    return by_layer ? sonde_gradient_plan_checkpoint_bytes(s->model, s->T, n, sites)
+                    : sonde_gradient_plan_bytes(s->model, s->T, n, sites);
+}
+
 /* Runs the subject's gradients, of all weights and sites, into its wanted buffers and sites. */
 static void run_gradient(struct subject *s, struct sonde_pool *pool)
 {
@@ -91,9 +102,10 @@ static void run_gradient(struct subject *s, struct sonde_pool *pool)
                                               .loss = s->loss,
                                               .sites = sonde_model_sites(s->model),
                                               .on_gradient = keep,
-                                              .ctx = &s->sites };
+                                              .ctx = &s->sites,
+                                              .checkpoints = s->checkpoints };
     check_ok(sonde_session_create(&session, s->model, &options, &error), &error);
-    check_ok(sonde_gradient_create(&gradient, session, 0, &error), &error);
+    check_ok(sonde_gradient_create(&gradient, session, s->max_bytes, &error), &error);
     for (int i = 0; i < s->n_wanted; i++) {
         const struct sonde_weight *w = s->wanted[i].w;
         memset(s->wanted[i].gradient, 0, (size_t)(w->rows * w->columns) * sizeof(float));
@@ -102,9 +114,10 @@ static void run_gradient(struct subject *s, struct sonde_pool *pool)
     s->sites = (struct capture){ 0 };
     check_ok(sonde_gradient_run(gradient, &args, &s->value, &error), &error);
     assert_int_equal(s->sites.n, sonde_site_set_count(args.sites));
-    const int64_t peak = sonde_gradient_peak_bytes(gradient);
-    const int64_t plan =
-        sonde_gradient_plan_bytes(s->model, s->T, sonde_pool_threads(pool), args.sites);
+    const bool by_layer = s->checkpoints || s->max_bytes > 0;
+    assert_int_equal(sonde_gradient_used_checkpoints(gradient), by_layer);
+    const int64_t peak = s->peak = sonde_gradient_peak_bytes(gradient);
+    const int64_t plan = plan_of(s, pool, by_layer);
     if (peak > plan || peak <= 0) {
         fprintf(stderr, "# the tape took %lld bytes of %lld planned\n", (long long)peak,
                 (long long)plan);
@@ -379,21 +392,20 @@ static void check_sites(const struct subject *s)
     capture_free(&values);
 }
 
-/* The same bits for any pool. */
-static void check_threads(struct subject *s)
+/* Runs again as the subject now says: the same bits of the loss and of every gradient. */
+static void check_again(struct subject *s, struct sonde_pool *pool)
 {
     float *first[WEIGHTS_MAX];
-    struct sonde_error error = { 0 };
-    struct sonde_pool *pool = NULL;
     struct capture sites = s->sites;
+    const double value = s->value;
     for (int i = 0; i < s->n_wanted; i++) {
         const size_t bytes =
             (size_t)(s->wanted[i].w->rows * s->wanted[i].w->columns) * sizeof(float);
         first[i] = malloc(bytes);
         memcpy(first[i], s->wanted[i].gradient, bytes);
     }
-    check_ok(sonde_pool_create(&pool, 3, &error), &error);
     run_gradient(s, pool);
+    assert_true(s->value == value);
     for (int i = 0; i < s->n_wanted; i++) {
         const size_t bytes =
             (size_t)(s->wanted[i].w->rows * s->wanted[i].w->columns) * sizeof(float);
@@ -401,11 +413,38 @@ static void check_threads(struct subject *s)
         free(first[i]);
     }
     for (int i = 0; i < sites.n; i++) {
-        assert_memory_equal(sites.item[i].value, s->sites.item[i].value,
+        const struct captured *now = capture_find(&s->sites, sites.item[i].site);
+        assert_non_null(now);
+        assert_memory_equal(sites.item[i].value, now->value,
                             (size_t)sites.item[i].n * sizeof(float));
     }
     capture_free(&sites);
+}
+
+static void check_threads(struct subject *s)
+{
+    struct sonde_error error = { 0 };
+    struct sonde_pool *pool = NULL;
+    check_ok(sonde_pool_create(&pool, 3, &error), &error);
+    check_again(s, pool);
+    s->checkpoints = true;
+    check_again(s, pool);
+    s->checkpoints = false;
     sonde_pool_destroy(&pool);
+}
+
+/* By layer: when told to, and when the budget holds no more; within less memory. */
+static void check_checkpoints(struct subject *s)
+{
+    const int64_t whole = s->peak;
+    s->checkpoints = true;
+    check_again(s, NULL);
+    assert_true(s->peak < whole);
+    s->checkpoints = false;
+    s->max_bytes = (size_t)plan_of(s, NULL, true);
+    assert_true(plan_of(s, NULL, false) > (int64_t)s->max_bytes);
+    check_again(s, NULL);
+    s->max_bytes = 0;
 }
 
 static void check_folder(const char *folder, int n_tokens, bool encoder, int n_each)
@@ -415,6 +454,7 @@ static void check_folder(const char *folder, int n_tokens, bool encoder, int n_e
     check_weights(&s, folder, n_each);
     check_outer_products(&s);
     check_sites(&s);
+    check_checkpoints(&s);
     check_threads(&s);
     subject_close(&s);
 }
@@ -515,6 +555,10 @@ static void test_refused(void **state)
     check_ok(sonde_session_create(&session, model, NULL, &error), &error);
     check_ok(sonde_gradient_create(&gradient, session, 4096, &error), &error);
     assert_int_equal(sonde_gradient_run(gradient, &args, &loss, &error), SONDE_STATUS_LIMIT);
+    char least[32];
+    snprintf(least, sizeof least, "%lld bytes",
+             (long long)sonde_gradient_plan_checkpoint_bytes(model, 3, 1, NULL));
+    assert_non_null(strstr(error.text, least));
     sonde_gradient_destroy(&gradient);
     struct sonde_tape *tape = NULL;
     struct shift shift = { .step = 0.0f };

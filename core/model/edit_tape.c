@@ -1,0 +1,88 @@
+#include "core/model/edit_tape.h"
+
+#include <string.h>
+
+struct edit_record {
+    int64_t before, after;
+    struct sonde_tensor shape; /* its data is void */
+    struct sonde_site site;
+    void (*gradient)(void *ctx, struct sonde_site site, struct sonde_tensor *gradient);
+    void *ctx;
+};
+
+static void edit_vjp(struct sonde_op_context *ops, const void *record)
+{
+    const struct edit_record *r = record;
+    struct sonde_tensor view = r->shape;
+    const int64_t n = sonde_tensor_elements(&view);
+    float *into = sonde_tape_into(ops, r->before);
+    const struct sonde_arena_mark mark = sonde_arena_mark(ops->arena);
+    view.data = into ? sonde_arena_alloc(ops->arena, n, sizeof *view.data) : NULL;
+    if (!view.data) {
+        ops->failed = true;
+        return;
+    }
+    memcpy(view.data, sonde_tape_incoming(ops, r->after), (size_t)n * sizeof *view.data);
+    r->gradient(r->ctx, r->site, &view);
+    for (int64_t i = 0; i < n; i++) {
+        into[i] += view.data[i];
+    }
+    sonde_arena_rewind(ops->arena, mark);
+}
+
+void sonde_edit_tape_record(struct sonde_op_context *ops, const struct sonde_hook *hook,
+                            struct sonde_site site, const struct sonde_tensor *value,
+                            int64_t before)
+{
+    struct edit_record *r = ops->tape ? sonde_tape_alloc(ops, 1, sizeof(*r)) : NULL;
+    if (!r) {
+        return;
+    }
+    *r = (struct edit_record){ .before = before,
+                               .shape = *value,
+                               .site = site,
+                               .gradient = hook->on_edit_gradient,
+                               .ctx = hook->ctx };
+    r->after = sonde_tape_define(ops, value->data, sonde_tensor_elements(value));
+    sonde_tape_push(ops, r->after, edit_vjp, r);
+}
+
+/* What the pass reads there is not the value alone. */
+static bool passes_gradients(enum sonde_site_kind kind)
+{
+    switch (kind) {
+    case SONDE_SITE_EMBED_LN_SCALE:
+    case SONDE_SITE_EMBED_LN_NORMALIZED:
+    case SONDE_SITE_LN_FINAL_SCALE:
+    case SONDE_SITE_LN_FINAL_NORMALIZED:
+    case SONDE_SITE_HEAD_LN_SCALE:
+    case SONDE_SITE_HEAD_LN_NORMALIZED:
+    case SONDE_SITE_LN1_SCALE:
+    case SONDE_SITE_LN1_NORMALIZED:
+    case SONDE_SITE_LN2_SCALE:
+    case SONDE_SITE_LN2_NORMALIZED:
+    case SONDE_SITE_ATTN_SCORES:
+    case SONDE_SITE_PATTERN:
+    case SONDE_SITE_RESULT:
+        return false;
+    default:
+        return true;
+    }
+}
+
+enum sonde_status sonde_edit_tape_check(const struct sonde_hook *hooks, int n_hooks,
+                                        struct sonde_error *error)
+{
+    char name[SONDE_SITE_NAME_MAX];
+    struct sonde_site site;
+    for (int h = 0; h < n_hooks; h++) {
+        for (int64_t i = 0; hooks[h].edit && sonde_site_set_next(hooks[h].edit, &i, &site);) {
+            if (!hooks[h].on_edit_gradient || !passes_gradients(site.kind)) {
+                return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                                       "gradients do not pass through an edit of %s",
+                                       sonde_site_format(site, name));
+            }
+        }
+    }
+    return SONDE_STATUS_OK;
+}
