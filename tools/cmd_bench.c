@@ -5,6 +5,7 @@
 #include "core/tensor/gemm.h"
 #include "tools/bench.h"
 #include "tools/bench_model.h"
+#include "tools/bundled.h"
 #include "tools/commands.h"
 
 struct bench_options {
@@ -63,7 +64,7 @@ static enum sonde_status measure(struct sonde_bench *bench, struct sonde_error *
     enum sonde_status status = SONDE_STATUS_OK;
     if (wanted(bench->cli, "forward"))
         status = o->model
-                     ? sonde_model_open(&model, o->model, &model_options, error)
+                     ? sonde_bundled_open(&model, o->model, &model_options, error)
                      : sonde_bench_open_model(&model, (uint64_t)bench->cli->common.seed, error);
     bench->model = model;
     /* The limit is measured with every part that is held against it. */

@@ -9,6 +9,7 @@
 #include "core/base/rng.h"
 #include "core/model/model.h"
 #include "core/tensor/gemm.h"
+#include "tools/bundled.h"
 #include "tools/commands.h"
 #include "tools/edit_input.h"
 #include "tools/input.h"
@@ -295,7 +296,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         return SONDE_EXIT_FAILED;
     }
     struct sonde_model *model = NULL;
-    if (sonde_model_open(&model, cli->arg[0], NULL, error) != SONDE_STATUS_OK)
+    if (sonde_bundled_open(&model, cli->arg[0], NULL, error) != SONDE_STATUS_OK)
         return SONDE_EXIT_FAILED;
     struct generator g = { .cli = cli, .options = given, .model = model };
     struct sonde_result *result = sonde_result_create("generate");

@@ -1,6 +1,7 @@
 /* sonde info: what a model or a store is. */
 #include "core/base/file.h"
 #include "core/model/model.h"
+#include "tools/bundled.h"
 #include "tools/commands.h"
 #include "tools/probe_input.h"
 #include "tools/store_info.h"
@@ -176,7 +177,7 @@ static enum sonde_status model_info(const char *path, struct sonde_result **out,
     struct sonde_model_options options = { .allow_missing_tokenizer = true };
     struct sonde_model *model = NULL;
     const char *hash = NULL;
-    enum sonde_status status = sonde_model_open(&model, path, &options, error);
+    enum sonde_status status = sonde_bundled_open(&model, path, &options, error);
     if (!status)
         status = sonde_model_hash(model, &hash, error);
     if (!status) {

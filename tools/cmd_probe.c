@@ -1,6 +1,7 @@
 /* sonde probe: wires a probe to a model, a store or a text, and keeps the result in the store. */
 #include <stddef.h>
 
+#include "tools/bundled.h"
 #include "tools/cli.h"
 #include "tools/commands.h"
 #include "tools/edit_input.h"
@@ -100,7 +101,7 @@ static enum sonde_status open_input(struct sonde_probe_input *input,
                                "for a store: sonde record --edit");
     if (status == SONDE_STATUS_OK && places.model) {
         struct sonde_model_options model_options = { .allow_missing_tokenizer = true };
-        status = sonde_model_open(&input->model, places.model, &model_options, error);
+        status = sonde_bundled_open(&input->model, places.model, &model_options, error);
     }
     if (status == SONDE_STATUS_OK && places.store) {
         status = sonde_store_open(&input->store, places.store,

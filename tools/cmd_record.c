@@ -6,6 +6,7 @@
 
 #include "core/base/num.h"
 #include "storage/store.h"
+#include "tools/bundled.h"
 #include "tools/commands.h"
 #include "tools/edit_input.h"
 #include "tools/input.h"
@@ -107,7 +108,7 @@ static enum sonde_status open_all(struct job *r, struct sonde_error *error)
         return status;
     if (!o->store && !o->dry_run)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "where to? -o STORE");
-    status = sonde_model_open(&r->model, r->cli->arg[0], &model_options, error);
+    status = sonde_bundled_open(&r->model, r->cli->arg[0], &model_options, error);
     if (status)
         return status;
     r->record = (struct sonde_recording_options){

@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/model/model.h"
+#include "tools/bundled.h"
 #include "tools/commands.h"
 #include "tools/input.h"
 
@@ -96,7 +97,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
                                            "begin",    "end",   "text", NULL };
     struct sonde_model *model = NULL;
     struct sonde_result *result = NULL;
-    enum sonde_status status = sonde_model_open(&model, cli->arg[0], NULL, error);
+    enum sonde_status status = sonde_bundled_open(&model, cli->arg[0], NULL, error);
     if (!status) {
         const struct tokenize_options *given = cli->options;
         struct tokenized to = { .tokenizer = sonde_model_tokenizer(model),

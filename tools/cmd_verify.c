@@ -6,6 +6,7 @@
 #include "core/model/model.h"
 #include "core/tensor/gemm.h"
 #include "core/tensor/safetensors.h"
+#include "tools/bundled.h"
 #include "tools/commands.h"
 
 #define IDS_MAX ((int64_t)1 << 24)
@@ -321,7 +322,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         return SONDE_EXIT_FAILED;
     }
     v->options = given;
-    enum sonde_status status = sonde_model_open(&model, cli->arg[0], &model_options, error);
+    enum sonde_status status = sonde_bundled_open(&model, cli->arg[0], &model_options, error);
     v->model = model;
     if (!status)
         status = verify(v, error);

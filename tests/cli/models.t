@@ -4,6 +4,19 @@
 $ sonde models --json | python3 $CLI/js.py "{'llama', 'gpt2'} <= {x['family'] for x in tab('families')}, s['families'] == len(tab('families'))"
 > (True, True)
 
+== bundled models
+$ sonde models --json | python3 $CLI/js.py "[x['name'] for x in tab('bundled')], s['bundled'] == sum(bool(x['folder']) for x in tab('bundled'))"
+> (['counter', 'english'], True)
+$ mkdir models models/counter; echo '{}' > models/counter/config.json; SONDE_MODELS=models sonde info counter
+! sonde info: models/counter/config.json: model_type is missing
+? 2
+$ cp "$SONDE" sonde; SONDE_MODELS= ./sonde info english
+! sonde info: english: a bundled model, but it is neither in $SONDE_MODELS nor in share/sonde/models or tools/models beside the program
+? 2
+$ echo x > english; sonde info english
+! sonde info: english: neither a folder with config.json nor a llama2.c .bin file
+? 2
+
 == a model that is not there
 $ sonde info nothere
 ! sonde info: nothere: no such file or folder
