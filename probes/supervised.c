@@ -63,15 +63,18 @@ static enum sonde_status read_options(const struct sonde_builtin *run,
     o->load = sonde_builtin_text(run, "load");
     o->mask = sonde_builtin_text(run, "mask");
     o->save_direction = sonde_builtin_text(run, "save-direction");
-    o->control_kind = strcmp(sonde_builtin_text(run, "control-labels"), "uniform") == 0
-                          ? SONDE_CONTROL_UNIFORM
-                          : SONDE_CONTROL_WORD_TYPE;
     o->as_is = sonde_builtin_flag(run, "no-standardise");
     o->control = sonde_builtin_flag(run, "control");
     o->random_weights = sonde_builtin_flag(run, "baseline");
     o->per_class = sonde_builtin_flag(run, "per-class");
     o->keep_special = sonde_builtin_flag(run, "keep-special");
-    o->by_position = strcmp(sonde_builtin_text(run, "split"), "position") == 0;
+    const char *split = sonde_builtin_text(run, "split");
+    const char *kind = sonde_builtin_text(run, "control-labels");
+    const char *protocol = sonde_builtin_text(run, "protocol");
+    bool paper = protocol && strcmp(protocol, "emergent-stack") == 0;
+    o->by_position = split ? strcmp(split, "position") == 0 : paper;
+    bool uniform = kind ? strcmp(kind, "uniform") == 0 : paper;
+    o->control_kind = uniform ? SONDE_CONTROL_UNIFORM : SONDE_CONTROL_WORD_TYPE;
     o->pooling = pooling_of(sonde_builtin_text(run, "pool"));
     o->metric = sonde_probe_metric_from_name(sonde_builtin_text(run, "metric"));
     o->task = strcmp(task, "class") == 0  ? SONDE_TASK_CLASS

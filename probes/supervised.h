@@ -85,7 +85,11 @@ SONDE_MUST_USE enum sonde_status sonde_supervised_majority(const struct sonde_su
 /* Tables, figures and warnings. */
 SONDE_MUST_USE enum sonde_status sonde_supervised_report(const struct sonde_supervised *s,
                                                          struct sonde_error *error);
-/* Of these, what is said of the samples: scalars and warnings. best: the best value; NaN = none. */
+/* Of these, what stands for each stream in report [n_streams]: tables metrics and classes, the
+ * curve over the streams where there are several, the confusion of the best. */
+SONDE_MUST_USE enum sonde_status sonde_supervised_report_best(const struct sonde_supervised *s,
+                                                              struct sonde_error *error);
+/* And what is said of the samples: scalars and warnings. best: the best value; NaN = none. */
 void sonde_supervised_report_data(const struct sonde_supervised *s, double best);
 
 #endif

@@ -395,6 +395,20 @@ static void warn_of_fits(const struct sonde_supervised *s)
                                                : "");
 }
 
+enum sonde_status sonde_supervised_report_best(const struct sonde_supervised *s,
+                                               struct sonde_error *error)
+{
+    int64_t best = best_stream(s);
+    bool classes = s->dataset->task == SONDE_TASK_CLASS;
+    put_metrics(s);
+    enum sonde_status status = classes ? put_classes(s, best, error) : SONDE_STATUS_OK;
+    if (!status && s->n_streams > 1)
+        status = put_curve(s, error);
+    if (!status && classes)
+        status = put_confusion(s, best, error);
+    return status;
+}
+
 enum sonde_status sonde_supervised_report(const struct sonde_supervised *s,
                                           struct sonde_error *error)
 {
