@@ -340,6 +340,7 @@ static void write_template(const struct sonde_bpe_trainer *trainer, struct sonde
     sonde_json_end_object(w);
 }
 
+/* text: scratch; it fails where a merge could not be written. */
 static void write_model(const struct sonde_bpe_trainer *trainer, struct sonde_json_writer *w,
                         struct sonde_buf *text)
 {
@@ -359,7 +360,7 @@ static void write_model(const struct sonde_bpe_trainer *trainer, struct sonde_js
         sonde_json_put_i64(w, vocab->pieces[id].text, id);
     sonde_json_end_object(w);
     sonde_json_begin_array(w, "merges");
-    for (int64_t i = 0; i < trainer->merges.n; i++) {
+    for (int64_t i = 0; !text->failed && i < trainer->merges.n; i++) {
         sonde_buf_clear(text);
         sonde_buf_puts(text, vocab->pieces[trainer->merges.merge[i].left].text);
         sonde_buf_putc(text, ' ');
