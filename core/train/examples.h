@@ -50,6 +50,6 @@ int64_t sonde_examples_tokens(const struct sonde_examples *examples);
 int64_t sonde_examples_longest(const struct sonde_examples *examples); /* tokens */
 int64_t sonde_examples_bytes(const struct sonde_examples *examples);   /* of memory */
 /* Valid until the next add. */
-struct sonde_example_source sonde_examples_source(const struct sonde_examples *examples);
+struct sonde_example_source sonde_examples_source(struct sonde_examples *examples);
 
 #endif

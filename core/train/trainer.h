@@ -49,7 +49,6 @@ struct sonde_trainer_options {
     bool shuffle; /* a new order every epoch, drawn from (seed, epoch); false = in order */
     uint64_t seed;
     int n_lanes;             /* 0 = SONDE_TRAINER_LANES */
-    int64_t max_tokens;      /* longest example; 0 = the model's context */
     size_t max_bytes;        /* gradients, states and lanes together; 0 = no limit */
     struct sonde_pool *pool; /* NULL = the calling thread alone */
     double mask_rate;        /* of masked tokens; 0 = 0.15 */
@@ -80,7 +79,8 @@ struct sonde_train_position {
 struct sonde_trainer; /* opaque */
 
 /* The model must have been made with sonde_model_create and outlive the trainer, as must the
- * source and the pool. LIMIT where max_bytes is not enough: the message says what is needed. */
+ * source and the pool. Looks through the source once. LIMIT where max_bytes is not enough: the
+ * message says what is needed. */
 SONDE_MUST_USE enum sonde_status sonde_trainer_create(struct sonde_trainer **out,
                                                       struct sonde_model *model,
                                                       const struct sonde_example_source *source,
@@ -126,8 +126,7 @@ struct sonde_evaluation {
 struct sonde_evaluate_options {
     enum sonde_objective objective;
     struct sonde_pool *pool;
-    size_t max_bytes;   /* of a thread's session; 0 = no limit */
-    int64_t max_tokens; /* longest example; 0 = the model's context */
+    size_t max_bytes; /* of a thread's session; 0 = no limit */
     const struct sonde_progress *progress;
     struct sonde_evaluated *each; /* [n of the source] out, or NULL */
     uint64_t seed;                /* of masked tokens, which are drawn as in epoch 0 */
