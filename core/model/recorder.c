@@ -29,6 +29,9 @@ struct slot {
     float *values;                /* all records, one after another */
     struct sonde_record *records; /* [n_streams] */
     int64_t bytes;                /* of the values */
+    int64_t first_row;            /* of its tokens in the run */
+    bool by_layer;                /* how gradients are formed */
+    double loss;
     int64_t n_nonfinite;
     enum sonde_status status;
     struct sonde_error error;
@@ -37,8 +40,9 @@ struct slot {
 
 struct worker {
     struct sonde_session *session;
-    struct sonde_hook *hooks; /* [n_hooks + 1]: the edits, then the capture */
-    struct slot *slot;        /* being filled */
+    struct sonde_gradient *gradient; /* NULL where none are recorded */
+    struct sonde_hook *hooks;        /* [n_hooks + 1]: the edits, then the capture */
+    struct slot *slot;               /* being filled */
     struct recorder *recorder;
 };
 
@@ -51,8 +55,9 @@ struct recorder {
     enum sonde_status status;
     const struct sonde_spec *spec;
     int64_t n_streams;
-    struct sonde_site *site; /* [n_streams] */
-    int16_t *stream_of;      /* [SONDE_SITE_KINDS, layers + 1]; -1 = not recorded */
+    struct sonde_site *site; /* [n_streams] values, then gradients */
+    int16_t *stream_of;      /* [2, SONDE_SITE_KINDS, layers + 1]; -1 = not recorded */
+    bool gradients;          /* any */
     struct slot *slots;      /* [RING] */
     struct worker *workers;  /* [n_workers] */
     int n_workers;
@@ -65,7 +70,8 @@ struct recorder {
     double running_since;
     bool stop;
     /* Of the caller's thread. */
-    int64_t first; /* the slot that is handed over next */
+    int64_t first;    /* the slot that is handed over next */
+    int64_t next_row; /* token rows of all sequences that were read */
     int64_t held_bytes,
         scratch_bytes; /* values in flight; the largest pass so far, of one worker */
     int64_t mem_bytes;
@@ -73,21 +79,6 @@ struct recorder {
     int64_t batch_max;
     struct sonde_recorder_stats stats;
 };
-
-void sonde_recorder_streams(const struct sonde_model *model, const struct sonde_site_set *sites,
-                            enum sonde_dtype dtype, struct sonde_stream *streams)
-{
-    struct sonde_site site;
-    int64_t n = 0;
-    for (int64_t i = 0; sonde_site_set_next(sites, &i, &site); n++) {
-        struct sonde_stream *s = &streams[n];
-        *s = (struct sonde_stream){ .layer = site.layer, .dtype = dtype };
-        sonde_site_format(site, s->name);
-        s->space = sonde_site_is_map(site.kind) ? SONDE_ROWS_MAP : SONDE_ROWS_TOKEN;
-        s->rank = sonde_spec_site_shape(sonde_model_spec(model), site.kind, s->dim);
-        s->width = s->dim[0] * s->dim[1];
-    }
-}
 
 /* Floats that the record of one stream takes for T tokens; false where that overflows. */
 static bool record_values(const struct recorder *r, int64_t stream, int64_t T, int64_t *out)
@@ -109,16 +100,16 @@ static bool sequence_bytes(const struct recorder *r, int64_t T, int64_t *out)
     return sonde_mul_i64(sum, (int64_t)sizeof(float), out);
 }
 
-static int16_t *stream_place(const struct recorder *r, struct sonde_site site)
+static int16_t *stream_place(const struct recorder *r, struct sonde_site site, bool gradient)
 {
-    return &r->stream_of[(int64_t)site.kind * (r->spec->n_layers + 1) + site.layer + 1];
+    int64_t kind = (int64_t)site.kind + (gradient ? SONDE_SITE_KINDS : 0);
+    return &r->stream_of[kind * (r->spec->n_layers + 1) + site.layer + 1];
 }
 
-static enum sonde_status capture(void *ctx, struct sonde_site site,
-                                 const struct sonde_tensor *value, struct sonde_error *error)
+static enum sonde_status keep_record(struct worker *worker, struct sonde_site site, bool gradient,
+                                     const struct sonde_tensor *value, struct sonde_error *error)
 {
-    struct worker *worker = ctx;
-    int16_t stream = *stream_place(worker->recorder, site);
+    int16_t stream = *stream_place(worker->recorder, site, gradient);
     const struct sonde_record *record = &worker->slot->records[stream];
     int64_t n = sonde_tensor_elements(value);
     if (n != record->n_values) {
@@ -129,12 +120,25 @@ static enum sonde_status capture(void *ctx, struct sonde_site site,
     }
     float *to = worker->slot->values + (record->value - worker->slot->values);
     memcpy(to, value->data, (size_t)n * sizeof *to);
-    if (site.kind != SONDE_SITE_ATTN_SCORES) { /* -inf is what masked scores are */
+    if (gradient || site.kind != SONDE_SITE_ATTN_SCORES) { /* -inf is what masked scores are */
         for (int64_t i = 0; i < n; i++) {
             worker->slot->n_nonfinite += !isfinite(to[i]);
         }
     }
     return SONDE_STATUS_OK;
+}
+
+static enum sonde_status capture(void *ctx, struct sonde_site site,
+                                 const struct sonde_tensor *value, struct sonde_error *error)
+{
+    return keep_record(ctx, site, false, value, error);
+}
+
+static enum sonde_status capture_gradient(void *ctx, struct sonde_site site,
+                                          const struct sonde_tensor *gradient,
+                                          struct sonde_error *error)
+{
+    return keep_record(ctx, site, true, gradient, error);
 }
 
 static const char *keep_text(struct sonde_arena *arena, const char *text, bool *ok)
@@ -180,6 +184,24 @@ static enum sonde_status fill_slot(struct recorder *r, struct slot *slot,
     return ok ? SONDE_STATUS_OK : sonde_error_memory(error, "a recorded sequence");
 }
 
+static enum sonde_status run_gradient(struct worker *worker, struct slot *slot, const int32_t *ids)
+{
+    const struct sonde_recorder_options *options = worker->recorder->options;
+    struct sonde_gradient_args args = { .ids = ids,
+                                        .n_tokens = slot->sequence.n_tokens,
+                                        .loss = options->loss,
+                                        .hooks = worker->hooks,
+                                        .n_hooks = options->n_hooks + 1,
+                                        .checkpoints = slot->by_layer,
+                                        .sites = options->gradients,
+                                        .on_gradient = capture_gradient,
+                                        .ctx = worker };
+    if (options->loss.kind == SONDE_LOSS_TARGETS) {
+        args.loss.targets = options->loss.targets + slot->first_row;
+    }
+    return sonde_gradient_run(worker->gradient, &args, &slot->loss, &slot->error);
+}
+
 static void run_slot(struct worker *worker, struct slot *slot)
 {
     struct recorder *r = worker->recorder;
@@ -199,7 +221,8 @@ static void run_slot(struct worker *worker, struct slot *slot)
                                              .n_hooks = r->options->n_hooks + 1,
                                              .no_logits = true };
     worker->slot = slot;
-    slot->status = sonde_forward(worker->session, &args, &slot->error);
+    slot->status = r->gradients ? run_gradient(worker, slot, ids)
+                                : sonde_forward(worker->session, &args, &slot->error);
     sonde_arena_rewind(slot->arena, mark);
 }
 
@@ -224,6 +247,8 @@ static enum sonde_status put_slot(struct recorder *r, struct slot *slot, struct 
     r->stats.n_tokens += T;
     r->stats.bytes_raw += slot->bytes;
     r->stats.n_nonfinite += slot->n_nonfinite;
+    r->stats.loss_sum += r->gradients ? slot->loss : 0.0;
+    r->stats.n_by_layer += r->gradients && slot->by_layer;
     for (int64_t i = 0; i < r->n_streams; i++) {
         r->stats.n_rows += sonde_site_is_map(r->site[i].kind) ? 1 : T;
     }
@@ -295,10 +320,25 @@ static enum sonde_status hand_over(struct recorder *r, bool wait, bool *handed)
     return status;
 }
 
+static void close_passes(struct worker *w)
+{
+    sonde_gradient_destroy(&w->gradient);
+    sonde_session_destroy(&w->session);
+}
+
+static enum sonde_status open_passes(struct worker *w, struct sonde_error *error)
+{
+    enum sonde_status status = sonde_session_create(&w->session, w->recorder->model, NULL, error);
+    if (status == SONDE_STATUS_OK && w->recorder->gradients) {
+        status = sonde_gradient_create(&w->gradient, w->session, 0, error);
+    }
+    return status;
+}
+
 static void release_workers(struct recorder *r)
 {
     for (int i = 0; r->workers && i < r->n_workers; i++) {
-        sonde_session_destroy(&r->workers[i].session);
+        close_passes(&r->workers[i]);
         free(r->workers[i].hooks);
     }
     free(r->workers);
@@ -326,7 +366,7 @@ static enum sonde_status make_workers(struct recorder *r, int n, struct sonde_er
         }
         w->hooks[n_hooks] =
             (struct sonde_hook){ .observe = r->options->sites, .on_value = capture, .ctx = w };
-        status = sonde_session_create(&w->session, r->model, NULL, error);
+        status = open_passes(w, error);
     }
     return status;
 }
@@ -338,9 +378,9 @@ static enum sonde_status shrink(struct recorder *r, int n)
     pthread_mutex_lock(&r->mutex);
     r->n_active = n;
     for (int i = 0; i < r->n_workers; i++) {
-        sonde_session_destroy(&r->workers[i].session);
+        close_passes(&r->workers[i]);
         if (i < n && status == SONDE_STATUS_OK) {
-            status = sonde_session_create(&r->workers[i].session, r->model, NULL, r->error);
+            status = open_passes(&r->workers[i], r->error);
         }
     }
     pthread_mutex_unlock(&r->mutex);
@@ -362,9 +402,13 @@ static enum sonde_status refuse_budget(const struct recorder *r, int64_t T, int6
 
 /* Of one pass: also the values that are formed because they are edited, and the copies by which the
  * pass sees which rows an edit changed. */
-static int64_t plan_bytes(const struct recorder *r, int64_t T)
+struct plan {
+    int64_t whole, by_layer; /* the second of gradients only, else the same */
+};
+
+static struct plan plan_pass(const struct recorder *r, int64_t T)
 {
-    const struct sonde_spec *spec = sonde_model_spec(r->model);
+    const struct sonde_spec *spec = r->spec;
     struct sonde_site_set wanted = *r->options->sites, edited = { 0 };
     int64_t copies = 0;
     for (int i = 0; i < r->options->n_hooks; i++) {
@@ -382,27 +426,57 @@ static int64_t plan_bytes(const struct recorder *r, int64_t T)
         copies += 3; /* a row's own, and gain and bias made wide */
     }
     sonde_site_set_union(&wanted, &edited);
+    if (r->gradients) {
+        sonde_site_set_union(&wanted, r->options->gradients);
+        sonde_site_set_add(&wanted, (struct sonde_site){ SONDE_SITE_LOGITS, -1 });
+    }
+    const int64_t most = INT64_C(1) << 60;
     int64_t plan = sonde_session_plan_bytes(r->model, T, &wanted);
     double more = (double)copies * (double)(T + 64) * (double)spec->d_model * sizeof(float);
-    return more < 0x1p50 && plan < INT64_C(1) << 60 ? plan + (int64_t)more : INT64_C(1) << 60;
+    plan = more < 0x1p50 && plan < most ? plan + (int64_t)more : most;
+    struct plan out = { plan, plan };
+    if (r->gradients) {
+        const struct sonde_site_set *sites = r->options->gradients;
+        const int64_t edits = sonde_gradient_plan_edit_bytes(r->model, T, &edited);
+        out.whole += edits + sonde_gradient_plan_bytes(r->model, T, 1, sites);
+        out.by_layer += edits + sonde_gradient_plan_checkpoint_bytes(r->model, T, 1, sites);
+    }
+    return out;
+}
+
+static int64_t scratch_with(const struct recorder *r, int64_t plan)
+{
+    return plan > r->scratch_bytes ? plan : r->scratch_bytes;
+}
+
+/* Gradients by layer cost one more pass forwards: before that, memory is waited for; before a
+ * worker is given up, they go by layer. */
+static int64_t choose_plan(const struct recorder *r, const struct plan *plan, int64_t bytes,
+                           bool *by_layer)
+{
+    *by_layer = plan->by_layer < plan->whole &&
+                (plan->whole > r->mem_bytes ||
+                 bytes + r->n_active * scratch_with(r, plan->whole) > r->mem_bytes);
+    return *by_layer ? plan->by_layer : plan->whole;
 }
 
 /* Waits until T more tokens fit beside what is in flight. Where they fit beside nothing with all
  * workers, fewer go on. */
-static enum sonde_status admit(struct recorder *r, int64_t T, int64_t *bytes)
+static enum sonde_status admit(struct recorder *r, int64_t T, int64_t *bytes, bool *by_layer)
 {
-    int64_t plan = plan_bytes(r, T);
+    struct plan plans = plan_pass(r, T);
     if (!sequence_bytes(r, T, bytes) || *bytes > INT64_MAX / 4) {
         return sonde_error_set(r->error, SONDE_STATUS_LIMIT,
                                "a sequence of %lld tokens records more than can be counted",
                                (long long)T);
     }
+    int64_t plan = choose_plan(r, &plans, *bytes, by_layer);
     if (*bytes + plan > r->mem_bytes) {
         return refuse_budget(r, T, *bytes + plan, r->error);
     }
     enum sonde_status status = SONDE_STATUS_OK;
     while (status == SONDE_STATUS_OK) {
-        int64_t scratch = plan > r->scratch_bytes ? plan : r->scratch_bytes;
+        int64_t scratch = scratch_with(r, plan);
         bool handed = false;
         if (in_flight(r) < RING && r->held_bytes + *bytes + r->n_active * scratch <= r->mem_bytes) {
             r->scratch_bytes = scratch;
@@ -418,15 +492,31 @@ static enum sonde_status admit(struct recorder *r, int64_t T, int64_t *bytes)
     return status;
 }
 
+static enum sonde_status check_targets(const struct recorder *r, int64_t n_rows, bool end)
+{
+    const struct sonde_recorder_options *o = r->options;
+    if (!r->gradients || o->loss.kind != SONDE_LOSS_TARGETS ||
+        (end ? n_rows == o->n_targets : n_rows <= o->n_targets)) {
+        return SONDE_STATUS_OK;
+    }
+    return sonde_error_set(r->error, SONDE_STATUS_ARGUMENT,
+                           "%lld targets for %s%lld tokens of input", (long long)o->n_targets,
+                           end ? "" : "at least ", (long long)n_rows);
+}
+
 static enum sonde_status take_next(struct recorder *r, const struct sonde_sequence *next)
 {
     int64_t bytes = 0;
     if (next->n_tokens < 1) {
         return sonde_error_set(r->error, SONDE_STATUS_ARGUMENT, "a sequence without tokens");
     }
-    enum sonde_status status = admit(r, next->n_tokens, &bytes);
+    struct slot *slot = &r->slots[r->end % RING];
+    bool by_layer = false;
+    enum sonde_status status = admit(r, next->n_tokens, &bytes, &by_layer);
     if (status == SONDE_STATUS_OK) {
-        status = fill_slot(r, &r->slots[r->end % RING], next, bytes, r->error);
+        status = fill_slot(r, slot, next, bytes, r->error);
+        slot->by_layer = by_layer;
+        slot->first_row = r->next_row - next->n_tokens;
     }
     if (status != SONDE_STATUS_OK) {
         return status;
@@ -452,7 +542,11 @@ static enum sonde_status record_all(struct recorder *r)
     for (bool more = true; more && status == SONDE_STATUS_OK;) {
         const struct sonde_sequence *next = NULL;
         status = r->reader->next(r->reader->self, &next, r->error);
-        more = next != NULL;
+        more = status == SONDE_STATUS_OK && next;
+        r->next_row += more ? next->n_tokens : 0;
+        if (status == SONDE_STATUS_OK) {
+            status = check_targets(r, r->next_row, !next);
+        }
         if (status == SONDE_STATUS_OK && next && skip-- <= 0) {
             status = take_next(r, next);
         }
@@ -492,9 +586,11 @@ static enum sonde_status make_pool(struct sonde_pool **pool, int n, struct sonde
 
 static enum sonde_status prepare(struct recorder *r, struct sonde_error *error)
 {
-    int64_t n_places = (int64_t)SONDE_SITE_KINDS * (r->spec->n_layers + 1);
+    int64_t n_places = 2 * (int64_t)SONDE_SITE_KINDS * (r->spec->n_layers + 1);
+    const struct sonde_site_set *sets[] = { r->options->sites, r->options->gradients };
     struct sonde_site site;
-    r->n_streams = sonde_site_set_count(r->options->sites);
+    r->gradients = !sonde_site_set_is_empty(sets[1]);
+    r->n_streams = sonde_site_set_count(sets[0]) + sonde_site_set_count(sets[1]);
     r->site = calloc((size_t)r->n_streams + 1, sizeof *r->site);
     r->stream_of = malloc((size_t)n_places * sizeof *r->stream_of);
     r->slots = calloc(RING, sizeof *r->slots);
@@ -503,14 +599,23 @@ static enum sonde_status prepare(struct recorder *r, struct sonde_error *error)
     }
     memset(r->stream_of, -1, (size_t)n_places * sizeof *r->stream_of);
     int16_t n = 0;
-    for (int64_t i = 0; sonde_site_set_next(r->options->sites, &i, &site); n++) {
-        char name[SONDE_SITE_NAME_MAX];
-        if (!sonde_site_set_has(sonde_model_sites(r->model), site)) {
-            return sonde_error_set(error, SONDE_STATUS_NOT_FOUND, "this model has no site '%s'",
-                                   sonde_site_format(site, name));
+    for (int gradient = 0; gradient < 2; gradient++) {
+        for (int64_t i = 0; sonde_site_set_next(sets[gradient], &i, &site); n++) {
+            char name[SONDE_SITE_NAME_MAX];
+            if (!sonde_site_set_has(sonde_model_sites(r->model), site)) {
+                return sonde_error_set(error, SONDE_STATUS_NOT_FOUND, "this model has no site '%s'",
+                                       sonde_site_format(site, name));
+            }
+            r->site[n] = site;
+            *stream_place(r, site, gradient) = n;
         }
-        r->site[n] = site;
-        *stream_place(r, site) = n;
+    }
+    if (r->gradients) {
+        enum sonde_status status =
+            sonde_recorder_check_loss(r->model, &r->options->loss, r->options->n_targets, error);
+        if (status != SONDE_STATUS_OK) {
+            return status;
+        }
     }
     for (int i = 0; i < RING; i++) {
         r->slots[i].arena = sonde_arena_create(0);

@@ -6,6 +6,7 @@
 #ifndef SONDE_CORE_MODEL_RECORDER_H
 #define SONDE_CORE_MODEL_RECORDER_H
 
+#include "core/model/gradient.h"
 #include "core/model/model.h"
 
 /* Where sequences come from. next: *out is valid until the next call; *out = NULL at the end. */
@@ -17,6 +18,13 @@ struct sonde_sequence_reader {
 
 struct sonde_recorder_options {
     const struct sonde_site_set *sites;
+    /* dL/d(value at the site), of each sequence's own loss; NULL or empty = none. Their records
+     * come after those of the values. Memory short: by layer (gradient.h), with the same bits. */
+    const struct sonde_site_set *gradients;
+    /* kind NEXT_TOKEN, TARGETS or LOGIT. targets: one for every token row of the run in order,
+     * those of skipped sequences too. */
+    struct sonde_loss loss;
+    int64_t n_targets;
     enum sonde_dtype dtype; /* only for the size estimate of batches; the sink narrows */
     int n_threads;          /* 0 = all cores */
     int64_t mem_bytes;      /* budget for weights' scratch, captured values and queues; 0 = 1 GiB */
@@ -32,12 +40,24 @@ struct sonde_recorder_stats {
     int64_t bytes_raw;
     int64_t n_nonfinite;
     double seconds_forward; /* wall time in which at least the forward passes ran */
+    double loss_sum;        /* over the sequences, where gradients were recorded */
+    int64_t n_by_layer;     /* sequences whose gradients were formed by layer */
 };
 
 /* The streams that recording these sites gives, in the order that put() gets their records. streams
  * has room for sonde_site_set_count(sites). */
 void sonde_recorder_streams(const struct sonde_model *model, const struct sonde_site_set *sites,
                             enum sonde_dtype dtype, struct sonde_stream *streams);
+/* The same of their gradients: streams "grad:NAME". */
+void sonde_recorder_gradient_streams(const struct sonde_model *model,
+                                     const struct sonde_site_set *sites, enum sonde_dtype dtype,
+                                     struct sonde_stream *streams);
+/* Refuses what is no loss of this model: one without an unembedding, ids beyond the outputs, the
+ * next token where attention sees it or the outputs are not the vocabulary. */
+SONDE_MUST_USE enum sonde_status sonde_recorder_check_loss(const struct sonde_model *model,
+                                                           const struct sonde_loss *loss,
+                                                           int64_t n_targets,
+                                                           struct sonde_error *error);
 
 /* Batches end (sink->commit) after a number of sequences that depends on the sequences alone (their
  * tokens and the sites' widths), never on threads or mem_bytes. LIMIT with the least budget that

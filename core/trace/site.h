@@ -123,6 +123,23 @@ SONDE_MUST_USE enum sonde_status sonde_site_set_parse(struct sonde_site_set *out
                                                       const struct sonde_site_set *available,
                                                       int n_layers, struct sonde_error *error);
 
+/*
+ * Names of gradients: "grad:" and a site's name, "grad:blocks.0.hook_resid_post". Patterns too:
+ * "grad:resid"; a pattern without it never means a gradient.
+ */
+#define SONDE_SITE_GRADIENT "grad:"
+/* What stands behind "grad:"; NULL where the name or pattern has none. */
+const char *sonde_site_gradient_of(const char *name);
+/* As sonde_site_format, of the gradient. Returns out. */
+char *sonde_site_format_gradient(struct sonde_site site, char out[SONDE_SITE_NAME_MAX]);
+/* As sonde_site_set_parse, of a list where patterns with "grad:" ("-grad:" takes away) name
+ * gradients and the others values: each kind is a list of its own. One of the sets may be empty. */
+SONDE_MUST_USE enum sonde_status sonde_site_set_parse_both(struct sonde_site_set *values,
+                                                           struct sonde_site_set *gradients,
+                                                           const char *patterns,
+                                                           const struct sonde_site_set *available,
+                                                           int n_layers, struct sonde_error *error);
+
 /* Whether a stream or site name (any spelling) matches one pattern of the grammar above; used to
  * select stored streams by name. n_layers resolves negative layers. A name that is no site matches
  * as plain text with `*`. */

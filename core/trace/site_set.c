@@ -266,6 +266,10 @@ static bool pattern_matches(const char *p, size_t n, struct sonde_site site, int
 bool sonde_site_pattern_matches(const char *pattern, const char *name, int n_layers)
 {
     struct sonde_site site;
+    const char *of = sonde_site_gradient_of(name), *wanted = sonde_site_gradient_of(pattern);
+    if (of || wanted) {
+        return of && wanted && sonde_site_pattern_matches(wanted, of, n_layers);
+    }
     size_t n = strlen(pattern);
     if (sonde_site_parse(name, &site)) {
         return pattern_matches(pattern, n, site, n_layers);

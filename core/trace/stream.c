@@ -18,7 +18,10 @@ int64_t sonde_source_find_stream(const struct sonde_source *source, const char *
 {
     char printed[SONDE_SITE_NAME_MAX];
     struct sonde_site site;
-    const char *wanted = sonde_site_parse(name, &site) ? sonde_site_format(site, printed) : name;
+    const char *of = sonde_site_gradient_of(name), *wanted = name;
+    if (sonde_site_parse(of ? of : name, &site)) {
+        wanted = of ? sonde_site_format_gradient(site, printed) : sonde_site_format(site, printed);
+    }
     for (int64_t i = 0; i < source->n_streams; i++) {
         if (strcmp(source->streams[i].name, wanted) == 0) {
             return i;

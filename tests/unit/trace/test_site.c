@@ -256,6 +256,68 @@ static void test_pattern_matches(void **state)
     assert_false(sonde_site_pattern_matches("a*b", "acbc", 0));
 }
 
+static void test_gradient_names(void **state)
+{
+    struct sonde_site_set available = { 0 }, values = { 0 }, gradients = { 0 };
+    struct sonde_error error = { 0 };
+    const struct sonde_site embed = { SONDE_SITE_EMBED, -1 }, logits = { SONDE_SITE_LOGITS, -1 };
+    const struct sonde_site post = { SONDE_SITE_RESID_POST, 1 };
+    char name[SONDE_SITE_NAME_MAX];
+    (void)state;
+    assert_string_equal(sonde_site_format_gradient(post, name), "grad:blocks.1.hook_resid_post");
+    assert_string_equal(sonde_site_gradient_of(name), "blocks.1.hook_resid_post");
+    assert_null(sonde_site_gradient_of("gradient"));
+    assert_false(sonde_site_parse(name, &(struct sonde_site){ 0 }));
+    assert_true(sonde_site_pattern_matches("grad:resid", name, 2));
+    assert_true(sonde_site_pattern_matches("grad:blocks.-1.hook_out", name, 2));
+    assert_true(sonde_site_pattern_matches("grad:*", name, 2));
+    assert_false(sonde_site_pattern_matches("*", name, 2));
+    assert_false(sonde_site_pattern_matches("resid", name, 2));
+    assert_false(sonde_site_pattern_matches("grad:resid", "blocks.1.hook_resid_post", 2));
+
+    sonde_site_set_add(&available, embed);
+    sonde_site_set_add(&available, logits);
+    sonde_site_set_add(&available, post);
+    const struct {
+        const char *patterns;
+        int64_t n_values, n_gradients;
+    } good[] = {
+        { "resid", 2, 0 },
+        { "grad:resid", 0, 2 },
+        { "resid,grad:logits", 2, 1 },
+        { "grad:l_out-1", 0, 1 },
+        { "grad:all,-grad:resid", 0, 1 },
+        { " all, grad:hook_embed", 3, 1 },
+        { "-logits,grad:all", 2, 3 },
+        { "logits,-grad:logits", 1, 2 },
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        check_ok(
+            sonde_site_set_parse_both(&values, &gradients, good[i].patterns, &available, 2, &error),
+            &error);
+        assert_int_equal(sonde_site_set_count(&values), good[i].n_values);
+        assert_int_equal(sonde_site_set_count(&gradients), good[i].n_gradients);
+    }
+    const char *const bad[] = { "",
+                                ",resid",
+                                "resid,",
+                                "grad:",
+                                "grad:resid,,",
+                                "-",
+                                "-grad:",
+                                "grad:nothing.such",
+                                "grad:grad:resid",
+                                "resid,grad:blocks.7.hook_out" };
+    const struct sonde_site_set before = values, gradients_before = gradients;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_not_equal(
+            sonde_site_set_parse_both(&values, &gradients, bad[i], &available, 2, &error),
+            SONDE_STATUS_OK);
+        assert_memory_equal(&values, &before, sizeof values);
+        assert_memory_equal(&gradients, &gradients_before, sizeof gradients);
+    }
+}
+
 static void test_set_basics(void **state)
 {
     struct sonde_site_set a = { 0 }, b = { 0 };
@@ -290,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_sets),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_pattern_matches),
+        cmocka_unit_test(test_gradient_names),
         cmocka_unit_test(test_set_basics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
