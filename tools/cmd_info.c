@@ -84,6 +84,16 @@ static const char *position_name(const struct sonde_spec *spec)
     case SONDE_POSITION_ROTARY:
         return spec->rotary_style == SONDE_ROTARY_INTERLEAVED ? "rotary, interleaved"
                                                               : "rotary, half-split";
+    case SONDE_POSITION_SINUSOIDAL:
+        return "sinusoidal";
+    case SONDE_POSITION_COSINE:
+        return "cosine, cos(t pi)";
+    case SONDE_POSITION_RELATIVE:
+        return "relative keys";
+    case SONDE_POSITION_T5:
+        return "T5 bias";
+    case SONDE_POSITION_ALIBI:
+        return "ALiBi";
     }
     return "";
 }
@@ -137,6 +147,11 @@ static void add_shape(const struct sonde_model *model, struct sonde_result *r)
         sonde_table_text(t, 1, traits[i].value);
     }
     const struct sonde_tokenizer *tokenizer = sonde_model_tokenizer(model);
+    if (spec->head == SONDE_HEAD_SIGMOID) {
+        sonde_table_add_row(t);
+        sonde_table_text(t, 0, "head");
+        sonde_table_text(t, 1, "sigmoid: any of the outputs");
+    }
     sonde_table_add_row(t);
     sonde_table_text(t, 0, "tokenizer");
     sonde_table_text(t, 1, tokenizer ? sonde_tokenizer_kind(tokenizer) : "none");

@@ -220,6 +220,26 @@ static void edit_pattern(void *ctx, struct sonde_tensor pattern)
     visit(m->pass, SONDE_SITE_PATTERN, m->layer, pattern);
 }
 
+/* What attention adds by distance. Made for each layer anew: a value that layers shared would not
+ * let a backward pass take them one by one. */
+static void set_distances(struct pass *p, int layer, struct sonde_attention_args *args)
+{
+    const struct sonde_spec *spec = p->spec;
+    int64_t n = p->first + p->T, W = sonde_spec_bias_columns(spec, n);
+    args->relative =
+        spec->position == SONDE_POSITION_RELATIVE ? &p->weights->layer[layer].relative : NULL;
+    float *bias = W ? take(p, spec->n_heads * W) : NULL;
+    if (bias) {
+        args->bias = sonde_tensor_2d(bias, spec->n_heads, W);
+        if (spec->position == SONDE_POSITION_ALIBI) {
+            sonde_op_alibi(&p->ops, args->bias, n);
+        } else {
+            sonde_op_bucket_bias(&p->ops, args->bias, &p->weights->relative_bias, n, spec->causal,
+                                 spec->max_distance);
+        }
+    }
+}
+
 static void attend(struct pass *p, int layer, struct sonde_tensor q, struct sonde_tensor k,
                    struct sonde_tensor v, struct sonde_tensor z)
 {
@@ -233,6 +253,7 @@ static void attend(struct pass *p, int layer, struct sonde_tensor q, struct sond
     if (p->spec->attention_scale_by_layer) {
         args.scale /= (float)(layer + 1);
     }
+    set_distances(p, layer, &args);
     if (is_wanted(p, SONDE_SITE_ATTN_SCORES, layer)) {
         args.scores = sonde_tensor_3d(take(p, H * p->T * S), H, p->T, S);
         args.edit_scores = is_edited(p, SONDE_SITE_ATTN_SCORES, layer) ? edit_scores : NULL;
@@ -450,6 +471,21 @@ static void add_rows(struct pass *p, enum sonde_site_kind kind, const struct son
     add(p, p->resid, p->resid, p->normed);
 }
 
+/* Adds the rows of the session's table of fixed positions. */
+static void add_fixed_positions(struct pass *p)
+{
+    int64_t D = p->spec->d_model;
+    if (!ok(p)) {
+        return;
+    }
+    memcpy(p->normed, p->session->position + p->first * D, (size_t)(p->T * D) * sizeof *p->normed);
+    if (p->ops.tape) {
+        (void)sonde_tape_define(&p->ops, p->normed, p->T * D);
+    }
+    visit(p, SONDE_SITE_POS_EMBED, -1, stream_view(p, p->normed));
+    add(p, p->resid, p->resid, p->normed);
+}
+
 static void embed(struct pass *p)
 {
     const struct sonde_spec *spec = p->spec;
@@ -475,6 +511,8 @@ static void embed(struct pass *p)
             rows[t] = (int32_t)(spec->position_offset + p->first + t);
         }
         add_rows(p, SONDE_SITE_POS_EMBED, &w->pos_embed, rows);
+    } else if (sonde_spec_has_fixed_positions(spec)) {
+        add_fixed_positions(p);
     }
     if (spec->norm_embedding) {
         norm((struct norm_step){ p, p->resid, p->resid, &w->embed_ln_gain, &w->embed_ln_bias,
@@ -566,56 +604,6 @@ static void finish(struct pass *p)
     }
 }
 
-static enum sonde_status check_args(const struct sonde_session *s,
-                                    const struct sonde_forward_args *args,
-                                    struct sonde_error *error)
-{
-    const struct sonde_spec *spec = &s->model->spec;
-    int64_t first = s->cache ? s->n_cached : 0;
-    if (args->n_tokens < 1 || args->n_tokens > s->max_tokens - first) {
-        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                               "%lld tokens after %lld, the session takes 1 to %lld in all",
-                               (long long)args->n_tokens, (long long)first,
-                               (long long)s->max_tokens);
-    }
-    for (int64_t t = 0; t < args->n_tokens; t++) {
-        if (args->ids[t] < 0 || args->ids[t] >= spec->d_vocab) {
-            return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                                   "token %lld has id %d, the vocabulary has %lld", (long long)t,
-                                   args->ids[t], (long long)spec->d_vocab);
-        }
-        int64_t n_types = s->model->weights.token_type.rows;
-        if (args->token_types && spec->token_types &&
-            (args->token_types[t] < 0 || args->token_types[t] >= n_types)) {
-            return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                                   "token %lld has type %d, the model has %lld", (long long)t,
-                                   args->token_types[t], (long long)n_types);
-        }
-    }
-    if (args->stop_after_layer < 0) {
-        return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "stop after layer %d",
-                               args->stop_after_layer);
-    }
-    if (args->token_types && !spec->token_types) {
-        return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "%s has no token types", spec->family);
-    }
-    if ((args->tape || args->part) && s->cache) {
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "a pass that continues from a cache has no gradients");
-    }
-    if (args->logits_last && sonde_spec_outputs(spec) != spec->d_vocab) {
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "this model has %lld outputs, which are not its vocabulary",
-                               (long long)sonde_spec_outputs(spec));
-    }
-    if (args->logits_last && (spec->headless || args->stop_after_layer)) {
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED, "%s",
-                               spec->headless ? "this model has no unembedding, so no logits"
-                                              : "a pass that stops early has no logits");
-    }
-    return SONDE_STATUS_OK;
-}
-
 /* The number of the stream as it is now; -1 without a tape, or where that is out of memory. */
 static int64_t watch_stream(struct pass *p)
 {
@@ -661,7 +649,7 @@ static void run(struct pass *p)
 enum sonde_status sonde_forward(struct sonde_session *session,
                                 const struct sonde_forward_args *args, struct sonde_error *error)
 {
-    enum sonde_status status = check_args(session, args, error);
+    enum sonde_status status = sonde_session_check(session, args, error);
     int64_t first = session->cache ? session->n_cached : 0;
     if (status == SONDE_STATUS_OK) {
         status = sonde_session_reserve(session, first + args->n_tokens, error);

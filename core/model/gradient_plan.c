@@ -25,7 +25,9 @@ static bool make_plan(const struct sonde_spec *spec, int64_t T, int n_threads, s
     const int64_t D = spec->d_model, F = spec->d_mlp, V = sonde_spec_outputs(spec);
     const int64_t HE = spec->n_heads * spec->d_head, GE = spec->n_kv_heads * spec->d_head;
     if (T > SONDE_SPEC_SIZE_MAX ||
-        (double)spec->n_layers * (double)T * (double)(9 * D + 4 * HE + 4 * F + V) > 0x1p50 ||
+        (double)spec->n_layers * (double)T *
+                (double)(9 * D + 4 * HE + 4 * F + V + 4 * spec->n_heads) >
+            0x1p50 ||
         (double)spec->n_heads * (double)T * (double)T > 0x1p50) {
         return false;
     }
@@ -38,6 +40,12 @@ static bool make_plan(const struct sonde_spec *spec, int64_t T, int n_threads, s
     p.scratch_block =
         larger(larger(512 * widest, 4 * T + 2 * widest), 3 * 64 * T * (int64_t)n_threads) + 256;
     p.scratch_ends = larger(larger(512 * D, T * V), 4 * T + 2 * D) + 256;
+    if (spec->position == SONDE_POSITION_RELATIVE) {
+        const int64_t R = sonde_spec_relative_rows(spec);
+        p.scratch_block += 2 * 64 * R * (int64_t)n_threads + (GE + spec->d_head) * R + 64;
+    }
+    p.block += 2 * spec->n_heads * sonde_spec_bias_columns(spec, T) + 64;
+    p.ends += sonde_spec_has_fixed_positions(spec) ? T * D + 16 : 0;
     *out = p;
     return true;
 }

@@ -20,6 +20,7 @@ void sonde_session_destroy(struct sonde_session **session)
     free(s->layer);
     free(s->cos);
     free(s->sin);
+    free(s->position);
     sonde_arena_destroy(&s->arena);
     free(s);
     *session = NULL;
@@ -64,12 +65,37 @@ enum sonde_status sonde_session_create(struct sonde_session **out, const struct 
     return SONDE_STATUS_OK;
 }
 
+/* Rows of a table that held `have` and must hold n. */
+static int64_t grown_rows(const struct sonde_session *s, int64_t have, int64_t n)
+{
+    int64_t want = have ? 2 * have : CACHE_STEP;
+    want = want < n ? n : want;
+    return want > s->max_tokens ? s->max_tokens : want;
+}
+
+static bool reserve_fixed(struct sonde_session *s, int64_t n)
+{
+    const struct sonde_spec *spec = &s->model->spec;
+    int64_t want = grown_rows(s, s->n_position, n);
+    float *table = malloc((size_t)(want * spec->d_model) * sizeof *table);
+    if (!table) {
+        return false;
+    }
+    if (spec->position == SONDE_POSITION_COSINE) {
+        sonde_cosine_fill(table, 0, want, spec->d_model);
+    } else {
+        sonde_sinusoidal_fill(table, 0, want, spec->d_model, spec->rotary_base);
+    }
+    free(s->position);
+    s->position = table;
+    s->n_position = want;
+    return true;
+}
+
 static bool reserve_rotary(struct sonde_session *s, int64_t n)
 {
     int64_t n_pairs = s->model->spec.rotary_dims / 2;
-    int64_t want = s->n_rotary ? 2 * s->n_rotary : CACHE_STEP;
-    want = want < n ? n : want;
-    want = want > s->max_tokens ? s->max_tokens : want;
+    int64_t want = grown_rows(s, s->n_rotary, n);
     float *cos_table = malloc((size_t)(want * n_pairs) * sizeof *cos_table);
     float *sin_table = malloc((size_t)(want * n_pairs) * sizeof *sin_table);
     if (!cos_table || !sin_table) {
@@ -95,6 +121,9 @@ enum sonde_status sonde_session_reserve(struct sonde_session *s, int64_t n,
     if (spec->position == SONDE_POSITION_ROTARY && n > s->n_rotary) {
         ok = reserve_rotary(s, n);
     }
+    if (sonde_spec_has_fixed_positions(spec) && n > s->n_position) {
+        ok = reserve_fixed(s, n);
+    }
     int64_t row = spec->n_kv_heads * spec->d_head;
     int64_t need = (n + CACHE_STEP - 1) / CACHE_STEP * CACHE_STEP * row;
     for (int i = 0; ok && s->layer && i < spec->n_layers; i++) {
@@ -103,6 +132,56 @@ enum sonde_status sonde_session_reserve(struct sonde_session *s, int64_t n,
              sonde_grow((void **)&c->v, &c->v_capacity, need, sizeof *c->v, INT64_C(1) << 48);
     }
     return ok ? SONDE_STATUS_OK : sonde_error_memory(error, "the key-value cache");
+}
+
+enum sonde_status sonde_session_check(const struct sonde_session *s,
+                                      const struct sonde_forward_args *args,
+                                      struct sonde_error *error)
+{
+    const struct sonde_spec *spec = &s->model->spec;
+    int64_t first = s->cache ? s->n_cached : 0;
+    if (args->n_tokens < 1 || args->n_tokens > s->max_tokens - first) {
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "%lld tokens after %lld, the session takes 1 to %lld in all",
+                               (long long)args->n_tokens, (long long)first,
+                               (long long)s->max_tokens);
+    }
+    for (int64_t t = 0; t < args->n_tokens; t++) {
+        if (args->ids[t] < 0 || args->ids[t] >= spec->d_vocab) {
+            return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                   "token %lld has id %d, the vocabulary has %lld", (long long)t,
+                                   args->ids[t], (long long)spec->d_vocab);
+        }
+        int64_t n_types = s->model->weights.token_type.rows;
+        if (args->token_types && spec->token_types &&
+            (args->token_types[t] < 0 || args->token_types[t] >= n_types)) {
+            return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                   "token %lld has type %d, the model has %lld", (long long)t,
+                                   args->token_types[t], (long long)n_types);
+        }
+    }
+    if (args->stop_after_layer < 0) {
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "stop after layer %d",
+                               args->stop_after_layer);
+    }
+    if (args->token_types && !spec->token_types) {
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "%s has no token types", spec->family);
+    }
+    if ((args->tape || args->part) && s->cache) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "a pass that continues from a cache has no gradients");
+    }
+    if (args->logits_last && sonde_spec_outputs(spec) != spec->d_vocab) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "this model has %lld outputs, which are not its vocabulary",
+                               (long long)sonde_spec_outputs(spec));
+    }
+    if (args->logits_last && (spec->headless || args->stop_after_layer)) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED, "%s",
+                               spec->headless ? "this model has no unembedding, so no logits"
+                                              : "a pass that stops early has no logits");
+    }
+    return SONDE_STATUS_OK;
 }
 
 void sonde_session_reset(struct sonde_session *session)
@@ -183,7 +262,14 @@ int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_toke
     int64_t mlp = (spec->gated ? 2 : 1) * buffer(T * spec->d_mlp);
     int64_t V = sonde_spec_outputs(spec);
     int64_t end = wants_anywhere(model, observe, SONDE_SITE_LOGITS) ? buffer(T * V) : buffer(V);
-    int64_t rotary = spec->position == SONDE_POSITION_ROTARY ? 2 * T * spec->rotary_dims : 0;
-    int64_t floats = stay + larger(larger(attention, mlp), end) + op_scratch(spec, T) + rotary;
+    int64_t tables = spec->position == SONDE_POSITION_ROTARY ? 2 * T * spec->rotary_dims : 0;
+    tables += sonde_spec_has_fixed_positions(spec) ? 2 * T * D : 0;
+    if (spec->position == SONDE_POSITION_RELATIVE) { /* products, and the table where it is half */
+        int64_t R = sonde_spec_relative_rows(spec);
+        attention += buffer(64 * R) + buffer(R * spec->d_head);
+    }
+    attention += buffer(spec->n_heads * sonde_spec_bias_columns(spec, T));
+    attention += spec->position == SONDE_POSITION_T5 ? buffer(spec->n_buckets * spec->n_heads) : 0;
+    int64_t floats = stay + larger(larger(attention, mlp), end) + op_scratch(spec, T) + tables;
     return floats * (int64_t)sizeof(float);
 }

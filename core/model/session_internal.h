@@ -17,10 +17,16 @@ struct sonde_session {
     } * layer;                          /* [n_layers] with a cache, NULL without */
     float *cos, *sin;                   /* [n_rotary, rotary_dims / 2] */
     int64_t n_rotary;
+    float *position; /* [n_position, D] fixed positions */
+    int64_t n_position;
     int64_t n_nonfinite;
 };
 
-/* Makes the rotary tables and the cache long enough for n positions. */
+/* Refuses what no pass of the session can run. */
+SONDE_MUST_USE enum sonde_status sonde_session_check(const struct sonde_session *session,
+                                                     const struct sonde_forward_args *args,
+                                                     struct sonde_error *error);
+/* Makes the tables of positions and the cache long enough for n positions. */
 SONDE_MUST_USE enum sonde_status sonde_session_reserve(struct sonde_session *session, int64_t n,
                                                        struct sonde_error *error);
 

@@ -8,6 +8,22 @@ int64_t sonde_spec_outputs(const struct sonde_spec *spec)
     return spec->d_out ? spec->d_out : spec->d_vocab;
 }
 
+int64_t sonde_spec_relative_rows(const struct sonde_spec *spec)
+{
+    return spec->causal ? spec->max_distance + 1 : 2 * spec->max_distance + 1;
+}
+
+bool sonde_spec_has_fixed_positions(const struct sonde_spec *spec)
+{
+    return spec->position == SONDE_POSITION_SINUSOIDAL || spec->position == SONDE_POSITION_COSINE;
+}
+
+int64_t sonde_spec_bias_columns(const struct sonde_spec *spec, int64_t n)
+{
+    bool biased = spec->position == SONDE_POSITION_T5 || spec->position == SONDE_POSITION_ALIBI;
+    return !biased ? 0 : spec->causal ? n : 2 * n - 1;
+}
+
 bool sonde_site_is_map(enum sonde_site_kind kind)
 {
     return sonde_site_describe(kind)->axes == SONDE_AXES_HTT;
@@ -61,7 +77,7 @@ static bool has_global(const struct sonde_spec *spec, enum sonde_site_kind kind)
     case SONDE_SITE_EMBED:
         return true;
     case SONDE_SITE_POS_EMBED:
-        return spec->position == SONDE_POSITION_LEARNED;
+        return spec->position == SONDE_POSITION_LEARNED || sonde_spec_has_fixed_positions(spec);
     case SONDE_SITE_TOKEN_TYPE_EMBED:
         return spec->token_types;
     case SONDE_SITE_EMBED_LN_SCALE:
@@ -126,6 +142,41 @@ void sonde_spec_sites(const struct sonde_spec *spec, struct sonde_site_set *out)
     }
 }
 
+/* What positions need: dimensions and base of rotary ones, tables of distances. */
+static enum sonde_status validate_position(const struct sonde_spec *spec, const char *name,
+                                           struct sonde_error *error)
+{
+    enum sonde_position_kind kind = spec->position;
+    if (kind == SONDE_POSITION_ROTARY &&
+        (spec->rotary_dims < 2 || spec->rotary_dims % 2 || spec->rotary_dims > spec->d_head)) {
+        return sonde_error_set(error, SONDE_STATUS_FORMAT,
+                               "%s: %lld rotary dimensions, expected an even number from 2 to "
+                               "the head's %lld",
+                               name, (long long)spec->rotary_dims, (long long)spec->d_head);
+    }
+    if ((kind == SONDE_POSITION_ROTARY || kind == SONDE_POSITION_SINUSOIDAL) &&
+        (!(spec->rotary_base > 0) || !isfinite(spec->rotary_base))) {
+        return sonde_error_set(error, SONDE_STATUS_FORMAT,
+                               "%s: rotary base is %g, expected a number above 0", name,
+                               spec->rotary_base);
+    }
+    if ((kind == SONDE_POSITION_RELATIVE || kind == SONDE_POSITION_T5) &&
+        (spec->max_distance < 1 || spec->max_distance > SONDE_SPEC_DISTANCE_MAX)) {
+        return sonde_error_set(error, SONDE_STATUS_FORMAT,
+                               "%s: a largest distance of %lld, expected 1 to %d", name,
+                               (long long)spec->max_distance, SONDE_SPEC_DISTANCE_MAX);
+    }
+    if (kind == SONDE_POSITION_T5 &&
+        (spec->n_buckets < 1 || spec->n_buckets > SONDE_SPEC_DISTANCE_MAX ||
+         (!spec->causal && spec->n_buckets % 2))) {
+        return sonde_error_set(error, SONDE_STATUS_FORMAT,
+                               "%s: %lld buckets of distances, expected 1 to %d, an even number "
+                               "where keys may come after the query",
+                               name, (long long)spec->n_buckets, SONDE_SPEC_DISTANCE_MAX);
+    }
+    return SONDE_STATUS_OK;
+}
+
 enum sonde_status sonde_spec_validate(const struct sonde_spec *spec, const char *name,
                                       struct sonde_error *error)
 {
@@ -161,18 +212,5 @@ enum sonde_status sonde_spec_validate(const struct sonde_spec *spec, const char 
                                "%s: norm eps is %g, expected above 0 and below 1", name,
                                spec->norm_eps);
     }
-    if (spec->position == SONDE_POSITION_ROTARY) {
-        if (spec->rotary_dims < 2 || spec->rotary_dims % 2 || spec->rotary_dims > spec->d_head) {
-            return sonde_error_set(error, SONDE_STATUS_FORMAT,
-                                   "%s: %lld rotary dimensions, expected an even number from 2 to "
-                                   "the head's %lld",
-                                   name, (long long)spec->rotary_dims, (long long)spec->d_head);
-        }
-        if (!(spec->rotary_base > 0) || !isfinite(spec->rotary_base)) {
-            return sonde_error_set(error, SONDE_STATUS_FORMAT,
-                                   "%s: rotary base is %g, expected a number above 0", name,
-                                   spec->rotary_base);
-        }
-    }
-    return SONDE_STATUS_OK;
+    return validate_position(spec, name, error);
 }

@@ -23,6 +23,11 @@ enum sonde_position_kind {
     SONDE_POSITION_NONE,
     SONDE_POSITION_LEARNED, /* a table of absolute positions added to the embedding */
     SONDE_POSITION_ROTARY,
+    SONDE_POSITION_SINUSOIDAL, /* a fixed table added to the embedding; see core/tensor/ops.h */
+    SONDE_POSITION_COSINE,     /* the same: cos(t pi) */
+    SONDE_POSITION_RELATIVE,   /* learned keys by distance, a table a layer, shared by its heads */
+    SONDE_POSITION_T5,         /* learned biases by bucket of distance and head, one table */
+    SONDE_POSITION_ALIBI,      /* fixed biases by distance and head */
 };
 
 struct sonde_spec {
@@ -41,7 +46,8 @@ struct sonde_spec {
     int64_t position_offset; /* row of the table that position 0 uses */
     enum sonde_rotary_style rotary_style;
     int64_t rotary_dims;
-    double rotary_base;
+    double rotary_base;              /* also of sinusoidal positions */
+    int64_t n_buckets, max_distance; /* of T5; max_distance also of relative keys */
 
     bool causal;
     float attention_scale; /* multiplies q.k: 1 / sqrt(d_head), or 1 */
@@ -64,6 +70,12 @@ struct sonde_spec {
 
 /* Width of the logits: d_out or d_vocab. */
 int64_t sonde_spec_outputs(const struct sonde_spec *spec);
+/* Rows of a table of relative keys: distances -max..0 where causal, else -max..max. */
+int64_t sonde_spec_relative_rows(const struct sonde_spec *spec);
+/* A fixed table is added to the embedding. */
+bool sonde_spec_has_fixed_positions(const struct sonde_spec *spec);
+/* Columns of the biases of attention by distance for n positions; 0 where there are none. */
+int64_t sonde_spec_bias_columns(const struct sonde_spec *spec, int64_t n);
 /* The sites that a model with this spec has. */
 void sonde_spec_sites(const struct sonde_spec *spec, struct sonde_site_set *out);
 /* Values of one row of the site (map sites: heads). */
@@ -77,6 +89,7 @@ bool sonde_site_is_map(enum sonde_site_kind kind);
 enum {
     SONDE_SPEC_SIZE_MAX = 1 << 24,
     SONDE_SPEC_HEADS_MAX = 1 << 14,
+    SONDE_SPEC_DISTANCE_MAX = 1 << 16,
 };
 /* Refuses a spec that no forward pass could follow: sizes outside 1..maximum, heads that the
  * key/value heads do not divide, odd or too many rotary dimensions, eps or base not above 0, and
@@ -93,15 +106,17 @@ struct sonde_layer_weights {
     struct sonde_weight w_v; /* [G E, D] */
     struct sonde_weight w_o; /* [D, H E] */
     struct sonde_weight b_q, b_k, b_v, b_o;
-    struct sonde_weight w_gate; /* [F, D]; gated MLPs only */
-    struct sonde_weight w_up;   /* [F, D]; of a plain MLP the input projection */
-    struct sonde_weight w_down; /* [D, F] */
+    struct sonde_weight relative; /* [R, E] keys by distance; R: sonde_spec_relative_rows */
+    struct sonde_weight w_gate;   /* [F, D]; gated MLPs only */
+    struct sonde_weight w_up;     /* [F, D]; of a plain MLP the input projection */
+    struct sonde_weight w_down;   /* [D, F] */
     struct sonde_weight b_gate, b_up, b_down;
 };
 struct sonde_weights {
-    struct sonde_weight embed;      /* [V, D] */
-    struct sonde_weight pos_embed;  /* [n_ctx, D] */
-    struct sonde_weight token_type; /* [types, D] */
+    struct sonde_weight embed;         /* [V, D] */
+    struct sonde_weight pos_embed;     /* [n_ctx, D] */
+    struct sonde_weight relative_bias; /* [n_buckets, H] */
+    struct sonde_weight token_type;    /* [types, D] */
     struct sonde_weight embed_ln_gain, embed_ln_bias;
     struct sonde_weight ln_final_gain, ln_final_bias;
     struct sonde_weight unembed, unembed_bias; /* [V, D], [V] */

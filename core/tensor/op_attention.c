@@ -25,6 +25,9 @@ struct attention {
     int64_t n_blocks;               /* query blocks of a head */
     int64_t group;                  /* query heads that share a key/value head */
     float *scratch;                 /* [threads, QUERY_BLOCK, S] or NULL: the pattern is wanted */
+    const float *relative;          /* [R, E] or NULL */
+    int64_t n_relative, reach;      /* R, and the row of distance 0 */
+    float *products;                /* [threads, QUERY_BLOCK, R]: q . relative, times the scale */
     float *clean;                   /* [S, G, E]: v with the broken rows zeroed, or NULL: none is */
     bool *broken;                   /* [S, G]: the row of v holds a NaN or infinity */
     bool score_stage, softmax_stage, mix_stage; /* what a task does */
@@ -33,8 +36,9 @@ struct attention {
 /* Query rows [first, last) of one head, and the keys [low, high) that any of them sees. */
 struct block {
     int64_t head, first, last, low, high;
-    float *pattern; /* [QUERY_BLOCK, S], row stride S */
-    float *scores;  /* the same block of the wanted scores, or where the pattern will be */
+    float *pattern;  /* [QUERY_BLOCK, S], row stride S */
+    float *scores;   /* the same block of the wanted scores, or where the pattern will be */
+    float *products; /* [QUERY_BLOCK, R] */
 };
 
 static int64_t visible_end(const struct attention *a, int64_t t)
@@ -59,6 +63,7 @@ static struct block block_of(const struct attention *a, int64_t i, int worker)
     b.pattern = a->args->pattern.data ? a->args->pattern.data + offset
                                       : a->scratch + (int64_t)worker * QUERY_BLOCK * n_keys;
     b.scores = a->args->scores.data ? a->args->scores.data + offset : b.pattern;
+    b.products = a->relative ? a->products + worker * QUERY_BLOCK * a->n_relative : NULL;
     return b;
 }
 
@@ -69,16 +74,55 @@ static void fill(float *row, int64_t first, int64_t last, float value)
     }
 }
 
-/* Softcap and position bias of the keys [low, high) of one row. */
-static void adjust_scores(const struct attention *a, int64_t head, float *row, int64_t low,
-                          int64_t high)
+/* The row of the relative table for the first key of [low, high) of query t whose row is not the
+ * first, and the first key whose row is the last: in between the rows follow each other. */
+static void relative_range(const struct attention *a, int64_t t, int64_t low, int64_t high,
+                           int64_t *middle, int64_t *end)
 {
+    const int64_t first_key = a->args->first + t - a->reach; /* of row 0 */
+    *middle = sonde_min_i64(sonde_max_i64(first_key, low), high);
+    *end = sonde_min_i64(sonde_max_i64(first_key + a->n_relative, *middle), high);
+}
+
+static void add_relative(const struct attention *a, int64_t t, const float *products, float *row,
+                         int64_t low, int64_t high)
+{
+    const int64_t first_key = a->args->first + t - a->reach;
+    int64_t middle, end;
+    relative_range(a, t, low, high, &middle, &end);
+    for (int64_t s = low; s < middle; s++) {
+        row[s] += products[0];
+    }
+    for (int64_t s = middle; s < end; s++) {
+        row[s] += products[s - first_key];
+    }
+    for (int64_t s = end; s < high; s++) {
+        row[s] += products[a->n_relative - 1];
+    }
+}
+
+/* The bias of key 0 for query t. */
+static int64_t bias_at(const struct attention *a, int64_t head, int64_t t)
+{
+    return head * a->args->bias.stride[0] + a->q.dim[0] - 1 - t;
+}
+
+/* Relative positions, softcap and bias of the keys that query t sees. */
+static void adjust_scores(const struct attention *a, const struct block *b, int64_t t, float *row)
+{
+    const int64_t low = visible_begin(a, t), high = visible_end(a, t);
     const float cap = a->args->softcap;
+    if (a->relative) {
+        add_relative(a, t, b->products + (t - b->first) * a->n_relative, row, low, high);
+    }
     if (cap > 0.0f) {
         sonde_vector_kernels()->tanh(row + low, row + low, cap, high - low);
     }
-    for (int64_t s = low; s < high && a->args->alibi; s++) {
-        row[s] += a->args->alibi[head] * (float)s;
+    if (a->args->bias.data) {
+        const float *bias = a->args->bias.data + bias_at(a, b->head, t);
+        for (int64_t s = low; s < high; s++) {
+            row[s] += bias[s];
+        }
     }
 }
 
@@ -89,9 +133,13 @@ static void score_block(const struct attention *a, const struct block *b)
     const float *k = a->k.data + b->low * a->k.stride[0] + b->head / a->group * a->k.stride[1];
     sonde_sgemm(false, true, b->last - b->first, b->high - b->low, a->q.dim[2], a->args->scale, q,
                 a->q.stride[0], k, a->k.stride[0], 0.0f, b->scores + b->low, n_keys);
+    if (a->relative) {
+        sonde_sgemm(false, true, b->last - b->first, a->n_relative, a->q.dim[2], a->args->scale, q,
+                    a->q.stride[0], a->relative, a->q.dim[2], 0.0f, b->products, a->n_relative);
+    }
     for (int64_t t = b->first; t < b->last; t++) {
         float *row = b->scores + (t - b->first) * n_keys;
-        adjust_scores(a, b->head, row, visible_begin(a, t), visible_end(a, t));
+        adjust_scores(a, b, t, row);
         if (a->args->scores.data) {
             fill(row, 0, visible_begin(a, t), -INFINITY);
             fill(row, visible_end(a, t), n_keys, -INFINITY);
@@ -279,18 +327,39 @@ static void assert_shapes(const struct attention *a)
     assert(!a->args->pattern.data || sonde_tensor_is_contiguous(&a->args->pattern));
     assert(!a->args->edit_scores || a->args->scores.data);
     assert(!a->args->edit_pattern || a->args->pattern.data);
+    assert(!a->args->bias.data || a->args->bias.stride[1] == 1);
+    assert(!a->args->bias.data || a->args->bias.dim[0] == a->q.dim[1]);
+    assert(!a->args->bias.data ||
+           a->args->bias.dim[1] >=
+               a->args->first + a->q.dim[0] + (a->args->causal ? 0 : a->k.dim[0] - 1));
+    assert(!a->args->relative || a->args->relative->columns == a->q.dim[2]);
+    assert(!a->args->relative || a->args->causal || a->args->relative->rows % 2 == 1);
     (void)a;
+}
+
+/* Takes what relative positions need: the table in f32, products of n_threads tasks. */
+static void prepare_relative(struct sonde_op_context *ctx, struct attention *a, int n_threads)
+{
+    const struct sonde_weight *w = a->args->relative;
+    if (w && sonde_weight_present(w)) {
+        a->n_relative = w->rows;
+        a->reach = a->args->causal ? w->rows - 1 : w->rows / 2;
+        a->relative = sonde_op_vector(ctx, w, w->rows * w->columns);
+        a->products = sonde_op_scratch(ctx, n_threads * (int64_t)QUERY_BLOCK * w->rows);
+    }
 }
 
 /*
  * Backwards a task is one key/value head: its query heads and their blocks in order, each made
  * again from q and k. With P the pattern and dP = dz v^T: dS = P (dP - sum(dP P)), then through the
- * softcap, dq = scale dS k, dk = scale dS^T q, dv = P^T dz.
+ * softcap, dq = scale dS k, dk = scale dS^T q, dv = P^T dz. A relative table's gradients are summed
+ * apart for each key/value head, and these in order.
  */
 struct attention_record {
-    struct sonde_attention_args args; /* nothing wanted, alibi in the tape's memory */
+    struct sonde_attention_args args; /* nothing wanted, bias in the tape's memory */
+    struct sonde_weight relative;     /* what args.relative points to, or absent */
     struct sonde_tensor q, k, v;      /* copies */
-    int64_t q_value, k_value, v_value, z_value, scores, pattern;
+    int64_t q_value, k_value, v_value, z_value, scores, pattern, bias;
 };
 
 struct attention_gradient {
@@ -299,7 +368,10 @@ struct attention_gradient {
     float *dq, *dk, *dv; /* [T, H, E], [S, G, E], [S, G, E] */
     float *d_scores;     /* [H, T, S] or NULL: nobody watches them */
     float *d_pattern;
-    float *scratch; /* [threads, 3, QUERY_BLOCK, S]: scores, pattern, gradient */
+    float *d_bias;     /* [H, W] or NULL */
+    float *d_relative; /* [G, R, E] or NULL */
+    float *d_products; /* [threads, QUERY_BLOCK, R] or NULL */
+    float *scratch;    /* [threads, 3, QUERY_BLOCK, S]: scores, pattern, gradient */
 };
 
 static void score_gradient(const struct attention_gradient *g, const struct block *b, float *d)
@@ -326,15 +398,60 @@ static void score_gradient(const struct attention_gradient *g, const struct bloc
         for (int64_t s = low; s < high && g->d_scores; s++) {
             g->d_scores[all + s] += d[row + s];
         }
+        const int64_t bias = a->args->bias.data ? bias_at(a, b->head, t) : 0;
+        for (int64_t s = low; s < high && g->d_bias; s++) {
+            g->d_bias[bias + s] += d[row + s];
+        }
         for (int64_t s = low; s < high && cap > 0.0f; s++) {
-            const float bias = a->args->alibi ? a->args->alibi[b->head] * (float)s : 0.0f;
-            const float u = (b->scores[row + s] - bias) / cap;
+            const float shift = a->args->bias.data ? a->args->bias.data[bias + s] : 0.0f;
+            const float u = (b->scores[row + s] - shift) / cap;
             d[row + s] *= (1.0f - u) * (1.0f + u);
         }
     }
 }
 
-static void attention_vjp_block(const struct attention_gradient *g, const struct block *b, float *d)
+static double sum_floats(const float *x, int64_t first, int64_t last)
+{
+    double sum = 0.0;
+    for (int64_t i = first; i < last; i++) {
+        sum += (double)x[i];
+    }
+    return sum;
+}
+
+/* Keys that share a row of the relative table add up: d_products[QUERY_BLOCK, R], and from it the
+ * shares of q and of the table. */
+static void relative_gradient(const struct attention_gradient *g, const struct block *b,
+                              const float *d, float *d_products)
+{
+    const struct attention *a = &g->a;
+    const int64_t n_keys = a->k.dim[0], n_rows = b->last - b->first, R = a->n_relative;
+    const int64_t H = a->q.dim[1], E = a->q.dim[2], kv = b->head / a->group;
+    const int64_t q_at = (b->first * H + b->head) * E;
+    memset(d_products, 0, (size_t)(n_rows * R) * sizeof(*d_products));
+    for (int64_t t = b->first; t < b->last; t++) {
+        const int64_t low = visible_begin(a, t), high = visible_end(a, t);
+        const int64_t first_key = a->args->first + t - a->reach;
+        const float *row = d + (t - b->first) * n_keys;
+        float *into = d_products + (t - b->first) * R;
+        int64_t middle, end;
+        relative_range(a, t, low, high, &middle, &end);
+        for (int64_t s = middle; s < end; s++) {
+            into[s - first_key] = row[s];
+        }
+        into[0] = (float)((double)into[0] + sum_floats(row, low, middle));
+        into[R - 1] = (float)((double)into[R - 1] + sum_floats(row, end, high));
+    }
+    sonde_sgemm(false, false, n_rows, E, R, a->args->scale, d_products, R, a->relative, E, 1.0f,
+                g->dq + q_at, H * E);
+    if (g->d_relative) {
+        sonde_sgemm(true, false, R, E, n_rows, a->args->scale, d_products, R, a->q.data + q_at,
+                    H * E, 1.0f, g->d_relative + kv * R * E, E);
+    }
+}
+
+static void attention_vjp_block(const struct attention_gradient *g, const struct block *b, float *d,
+                                float *d_products)
 {
     const struct attention *a = &g->a;
     const int64_t n_keys = a->k.dim[0], n_rows = b->last - b->first, n = b->high - b->low;
@@ -354,6 +471,9 @@ static void attention_vjp_block(const struct attention_gradient *g, const struct
                 G * E, 1.0f, g->dq + q_at, H * E);
     sonde_sgemm(true, false, n, E, n_rows, a->args->scale, d + b->low, n_keys, a->q.data + q_at,
                 H * E, 1.0f, g->dk + k_at, G * E);
+    if (a->relative) {
+        relative_gradient(g, b, d, d_products);
+    }
 }
 
 static void attention_vjp_task(void *arg, int64_t i, int worker)
@@ -363,10 +483,11 @@ static void attention_vjp_task(void *arg, int64_t i, int worker)
     float *scratch = g->scratch + 3 * size * worker;
     const int64_t first = i * g->a.group * g->a.n_blocks, n = g->a.group * g->a.n_blocks;
     for (int64_t j = first; j < first + n; j++) {
-        struct block b = block_of(&g->a, j, 0);
+        struct block b = block_of(&g->a, j, worker);
         b.scores = scratch;
         b.pattern = scratch + size;
-        attention_vjp_block(g, &b, scratch + 2 * size);
+        attention_vjp_block(g, &b, scratch + 2 * size,
+                            g->d_products + worker * QUERY_BLOCK * g->a.n_relative);
     }
 }
 
@@ -374,7 +495,9 @@ static void attention_vjp(struct sonde_op_context *ctx, const void *record)
 {
     const struct attention_record *r = record;
     struct attention_gradient g = { .dz = sonde_tape_incoming(ctx, r->z_value) };
-    g.a = (struct attention){ .args = &r->args, .q = r->q, .k = r->k, .v = r->v };
+    struct sonde_attention_args args = r->args;
+    args.relative = &r->relative;
+    g.a = (struct attention){ .args = &args, .q = r->q, .k = r->k, .v = r->v };
     g.a.n_blocks = (r->q.dim[0] + QUERY_BLOCK - 1) / QUERY_BLOCK;
     g.a.group = r->q.dim[1] / r->k.dim[1];
     g.dq = sonde_tape_into(ctx, r->q_value);
@@ -382,12 +505,24 @@ static void attention_vjp(struct sonde_op_context *ctx, const void *record)
     g.dv = sonde_tape_into(ctx, r->v_value);
     g.d_scores = sonde_tape_into_watched(ctx, r->scores);
     g.d_pattern = sonde_tape_into_watched(ctx, r->pattern);
+    g.d_bias = r->bias >= 0 ? sonde_tape_into(ctx, r->bias) : NULL;
+    float *d_weight = sonde_tape_into_weight(ctx, &r->relative);
     const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
-    const int64_t n_rows = 3 * (int64_t)QUERY_BLOCK * sonde_pool_threads(ctx->pool);
-    g.scratch = sonde_op_scratch(ctx, n_rows * r->k.dim[0]);
+    const int n_threads = sonde_pool_threads(ctx->pool);
+    const int64_t n_rows = (int64_t)QUERY_BLOCK * n_threads;
+    g.scratch = sonde_op_scratch(ctx, 3 * n_rows * r->k.dim[0]);
     g.a.scratch = g.scratch; /* where block_of points before the task sets its own */
+    prepare_relative(ctx, &g.a, n_threads);
+    const int64_t n_table = g.a.n_relative * r->q.dim[2];
+    g.d_products = sonde_op_scratch(ctx, n_rows * g.a.n_relative);
+    g.d_relative =
+        d_weight ? sonde_arena_zalloc(ctx->arena, r->k.dim[1] * n_table, sizeof(float)) : NULL;
+    ctx->failed = ctx->failed || (d_weight && !g.d_relative);
     if (!ctx->failed) {
         sonde_pool_run(ctx->pool, r->k.dim[1], attention_vjp_task, &g);
+    }
+    for (int64_t i = 0; i < r->k.dim[1] * n_table && d_weight && !ctx->failed; i++) {
+        d_weight[i % n_table] += g.d_relative[i];
     }
     sonde_arena_rewind(ctx->arena, mark);
 }
@@ -404,15 +539,18 @@ static void record_attention(struct sonde_op_context *ctx, const struct attentio
 {
     const struct sonde_attention_args *args = a->args;
     struct attention_record *r = sonde_tape_alloc(ctx, 1, sizeof(*r));
-    float *alibi = sonde_tape_alloc(ctx, args->alibi ? a->q.dim[1] : 0, sizeof(*alibi));
     assert(!args->edit_scores && !args->edit_pattern); /* an edit has no derivative here */
-    if (!r || !alibi) {
+    if (!r) {
         return;
     }
-    *r = (struct attention_record){ .args = *args, .scores = -1, .pattern = -1 };
-    if (args->alibi) {
-        memcpy(alibi, args->alibi, (size_t)a->q.dim[1] * sizeof(*alibi));
-        r->args.alibi = alibi;
+    *r = (struct attention_record){ .args = *args, .scores = -1, .pattern = -1, .bias = -1 };
+    if (args->relative) {
+        r->relative = *args->relative;
+    }
+    if (args->bias.data) {
+        r->bias = sonde_tape_use(ctx, &args->bias);
+        r->args.bias = sonde_tensor_2d(sonde_tape_keep(ctx, r->bias, &args->bias),
+                                       args->bias.dim[0], args->bias.dim[1]);
     }
     r->args.scores.data = r->args.pattern.data = NULL;
     r->q_value = sonde_tape_use(ctx, &a->q);
@@ -458,6 +596,7 @@ void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, str
         const int64_t n_rows = sonde_pool_threads(ctx->pool) * (int64_t)QUERY_BLOCK;
         a.scratch = sonde_op_scratch(ctx, n_rows * k.dim[0]);
     }
+    prepare_relative(ctx, &a, sonde_pool_threads(ctx->pool));
     set_broken_values_apart(ctx, &a);
     if (!ctx->failed && edited) {
         run_stages(ctx, &a, true, false, false);

@@ -86,7 +86,14 @@ struct sonde_attention_args {
     int64_t window; /* > 0 (causal only): and only the last `window` of these, itself included */
     int64_t first;  /* absolute position of query 0 (key-value cache); keys start at 0 */
     float softcap;  /* > 0: scores = cap * tanh(scores / cap), before the mask */
-    const float *alibi;          /* [H] slopes or NULL: + slope * key position */
+    /* [H, W] or data NULL: + bias[h][key - query + first + T - 1], after the softcap. W = first + T
+     * where causal, else first + T + S - 1. Made by sonde_op_alibi or sonde_op_bucket_bias. */
+    struct sonde_tensor bias;
+    /* [R, E] or NULL: q.k becomes q.(k + relative[r]), r = key - query held within the table:
+     * causal -(R - 1)..0, else -(R - 1) / 2..(R - 1) / 2 with R odd, its row r + that bound. Shared
+     * by all heads (Shaw et al. 2018, "Self-attention with relative position representations",
+     * equation 5, keys only). */
+    const struct sonde_weight *relative;
     struct sonde_tensor scores;  /* [H, T, S] out: -inf where masked; data NULL = not wanted */
     struct sonde_tensor pattern; /* [H, T, S] out: softmax of the scores; data NULL = not wanted */
     /* Called for whole [H, T, S] values before they are used further, for edits; NULL = none. If
@@ -103,6 +110,27 @@ struct sonde_attention_args {
 void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, struct sonde_tensor q,
                         struct sonde_tensor k, struct sonde_tensor v,
                         const struct sonde_attention_args *args);
+
+/* Biases of attention by distance, for n_queries in all (those of a cache included) and n_keys: see
+ * `bias` above for the shape. Distance d = key - query.
+ * alibi: -m_h |d| (Press et al. 2022, "Train short, test long"): m_h = 2^(-8 h / H), h = 1..H, for
+ * H a power of two; else the slopes of the power of two below and then every other one of twice
+ * that. Not learned: no gradient flows on. */
+void sonde_op_alibi(struct sonde_op_context *ctx, struct sonde_tensor bias, int64_t n_queries);
+/* bucket_bias: table[bucket(d), h] of table[B, H] (Raffel et al. 2020, T5, as transformers computes
+ * it): distances below half of the buckets have one each, further ones share the rest evenly in
+ * log distance up to max_distance. Not causal: half of the buckets for keys after the query, half
+ * for the others; causal: keys after the query are masked anyhow. */
+void sonde_op_bucket_bias(struct sonde_op_context *ctx, struct sonde_tensor bias,
+                          const struct sonde_weight *table, int64_t n_queries, bool causal,
+                          int64_t max_distance);
+/* Rows of positions [first, first + n) of a table that is added to the embedding, table[n, D].
+ * sinusoidal: sin(t / base^(2i / D)) in column 2i, the cosine in 2i + 1, computed in double
+ * (Vaswani et al. 2017, section 3.5). cosine: cos(t pi) = +-1 in every column (Bhattamishra et al.
+ * 2020, "On the ability and limitations of transformers to recognize formal languages", as their
+ * code has it). */
+void sonde_sinusoidal_fill(float *table, int64_t first, int64_t n, int64_t n_columns, double base);
+void sonde_cosine_fill(float *table, int64_t first, int64_t n, int64_t n_columns);
 
 /* result[T, H, D] = z[T, h, :] W_O[:, h]^T, each head's share of attn_out without the bias. */
 void sonde_op_head_result(struct sonde_op_context *ctx, struct sonde_tensor result,

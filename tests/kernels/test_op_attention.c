@@ -9,14 +9,17 @@ struct attention_case {
     int64_t n_queries, n_keys, n_heads, n_kv_heads, d_head;
     int64_t window, first;
     double softcap;
-    bool causal, alibi;
+    bool causal, bias;
+    int64_t n_relative; /* rows of the table of relative positions; 0 = none */
 };
 
 /* Inputs and reference of one case. */
 struct attention_data {
     struct attention_case c;
     struct guarded q, k, v;        /* [T, H, E], [S, G, E], [S, G, E] */
-    float slopes[16];              /* [H] */
+    struct guarded bias;           /* [H, W] */
+    struct guarded relative;       /* [R, E] */
+    struct sonde_weight table;     /* the same */
     double *scores, *scores_bound; /* [H, T, S] */
     double *pattern, *pattern_bound;
     double *z, *z_bound; /* [T, H, E] */
@@ -26,6 +29,24 @@ static bool sees(const struct attention_case *c, int64_t t, int64_t s)
 {
     const int64_t position = c->first + t;
     return !c->causal || (s <= position && (c->window == 0 || s > position - c->window));
+}
+
+static int64_t bias_width(const struct attention_case *c)
+{
+    return c->first + c->n_queries + (c->causal ? 0 : c->n_keys - 1);
+}
+
+/* The table's row for a key at s and a query at position, or NULL. */
+static const float *relative_row(const struct attention_data *d, int64_t position, int64_t s)
+{
+    const int64_t R = d->c.n_relative, bound = d->c.causal ? R - 1 : R / 2;
+    int64_t distance = s - position;
+    if (R == 0) {
+        return NULL;
+    }
+    distance = distance < -bound ? -bound : distance;
+    distance = distance > (d->c.causal ? 0 : bound) ? (d->c.causal ? 0 : bound) : distance;
+    return d->relative.data + (distance + bound) * d->c.d_head;
 }
 
 /* One score and its bound: E products and sums, the scale, the cap, the position bias. */
@@ -39,21 +60,25 @@ static void reference_score(struct attention_data *d, int64_t h, int64_t t, int6
     }
     const float *q = d->q.data + (t * c->n_heads + h) * c->d_head;
     const float *k = d->k.data + (s * c->n_kv_heads + h / (c->n_heads / c->n_kv_heads)) * c->d_head;
+    const float *shift = relative_row(d, c->first + t, s);
     double sum = 0.0, size = 0.0;
     for (int64_t e = 0; e < c->d_head; e++) {
-        sum += (double)q[e] * (double)k[e];
-        size += fabs((double)q[e] * (double)k[e]);
+        const double more = shift ? (double)q[e] * (double)shift[e] : 0.0;
+        sum += (double)q[e] * (double)k[e] + more;
+        size += fabs((double)q[e] * (double)k[e]) + fabs(more);
     }
     double score = scale * sum;
-    double bound = gamma_bound((double)c->d_head + 1.0) * fabs(scale) * size;
+    double bound = gamma_bound((double)c->d_head + 2.0) * fabs(scale) * size;
     if (c->softcap > 0.0) {
         /* One division, tanhf within 2 units, one product; |tanh'| <= 1. */
         bound += UNIT * fabs(score);
         score = c->softcap * tanh(score / c->softcap);
         bound += 6.0 * UNIT * fabs(score);
     }
-    if (c->alibi) {
-        const double bias = (double)d->slopes[h] * (double)s;
+    if (c->bias) {
+        const int64_t n_queries = c->first + c->n_queries;
+        const double bias =
+            (double)d->bias.data[h * bias_width(c) + s - c->first - t + n_queries - 1];
         score += bias;
         bound += UNIT * (fabs(bias) + fabs(score));
     }
@@ -110,9 +135,10 @@ static struct attention_data make_data(const struct attention_case *c, uint64_t 
     d.q = guarded_normal(&rng, c->n_queries * c->n_heads * c->d_head, 2.0);
     d.k = guarded_normal(&rng, c->n_keys * c->n_kv_heads * c->d_head, 1.0);
     d.v = guarded_normal(&rng, c->n_keys * c->n_kv_heads * c->d_head, 1.0);
-    for (int h = 0; h < 16; h++) {
-        d.slopes[h] = (float)ldexp(1.0, -h - 1);
-    }
+    d.bias = guarded_normal(&rng, c->n_heads * bias_width(c), 1.0);
+    d.relative = guarded_normal(&rng, c->n_relative * c->d_head, 0.5);
+    d.table =
+        (struct sonde_weight){ d.relative.data, SONDE_DTYPE_F32, c->n_relative, c->d_head, false };
     d.scores = zeros(n_scores);
     d.scores_bound = zeros(n_scores);
     d.pattern = zeros(n_scores);
@@ -135,6 +161,8 @@ static void free_data(struct attention_data *d)
     guarded_free(&d->q);
     guarded_free(&d->k);
     guarded_free(&d->v);
+    guarded_free(&d->bias);
+    guarded_free(&d->relative);
     free(d->scores);
     free(d->scores_bound);
     free(d->pattern);
@@ -151,7 +179,8 @@ static struct sonde_attention_args args_of(const struct attention_data *d)
         .window = d->c.window,
         .first = d->c.first,
         .softcap = (float)d->c.softcap,
-        .alibi = d->c.alibi ? d->slopes : NULL,
+        .bias = sonde_tensor_2d(d->c.bias ? d->bias.data : NULL, d->c.n_heads, bias_width(&d->c)),
+        .relative = d->c.n_relative ? &d->table : NULL,
     };
 }
 
@@ -210,13 +239,24 @@ static void check_observed(struct sonde_op_context *ctx, const struct attention_
 }
 
 static const struct attention_case cases[] = {
-    { 0, 4, 2, 2, 8, 0, 0, 0.0, false, false },     { 1, 1, 1, 1, 1, 0, 0, 0.0, true, false },
-    { 1, 9, 4, 2, 16, 0, 8, 0.0, true, false },     { 1, 150, 3, 1, 20, 40, 149, 0.0, true, false },
-    { 5, 5, 3, 3, 7, 0, 0, 0.0, true, false },      { 7, 7, 2, 1, 8, 0, 0, 0.0, false, false },
-    { 70, 70, 4, 2, 12, 0, 0, 0.0, true, false },   { 131, 131, 2, 2, 16, 20, 0, 0.0, true, false },
-    { 66, 66, 2, 2, 8, 1, 0, 0.0, true, false },    { 9, 30, 4, 4, 10, 0, 21, 5.0, true, false },
-    { 65, 80, 2, 1, 6, 100, 15, 0.0, true, true },  { 129, 140, 8, 2, 4, 70, 11, 20.0, true, true },
-    { 200, 190, 1, 1, 33, 0, 0, 2.0, false, true },
+    { 0, 4, 2, 2, 8, 0, 0, 0.0, false, false, 0 },
+    { 1, 1, 1, 1, 1, 0, 0, 0.0, true, false, 0 },
+    { 1, 9, 4, 2, 16, 0, 8, 0.0, true, false, 0 },
+    { 1, 150, 3, 1, 20, 40, 149, 0.0, true, false, 0 },
+    { 5, 5, 3, 3, 7, 0, 0, 0.0, true, false, 0 },
+    { 7, 7, 2, 1, 8, 0, 0, 0.0, false, false, 0 },
+    { 70, 70, 4, 2, 12, 0, 0, 0.0, true, false, 0 },
+    { 131, 131, 2, 2, 16, 20, 0, 0.0, true, false, 0 },
+    { 66, 66, 2, 2, 8, 1, 0, 0.0, true, false, 0 },
+    { 9, 30, 4, 4, 10, 0, 21, 5.0, true, false, 0 },
+    { 65, 80, 2, 1, 6, 100, 15, 0.0, true, true, 0 },
+    { 129, 140, 8, 2, 4, 70, 11, 20.0, true, true, 0 },
+    { 200, 190, 1, 1, 33, 0, 0, 2.0, false, true, 0 },
+    { 70, 70, 3, 1, 6, 0, 0, 0.0, true, false, 9 },
+    { 9, 30, 2, 2, 8, 5, 21, 0.0, true, true, 40 },
+    { 66, 71, 4, 2, 5, 0, 0, 3.0, false, true, 7 },
+    { 1, 20, 2, 1, 4, 0, 19, 0.0, true, true, 1 },
+    { 12, 5, 2, 2, 3, 0, 0, 0.0, false, false, 33 },
 };
 enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
 
@@ -287,7 +327,7 @@ static void test_attention_sees_only_its_keys(void **state)
 static void test_attention_broken_value(void **state)
 {
     struct contexts *contexts = *state;
-    static const struct attention_case c = { 70, 70, 4, 2, 12, 0, 0, 0.0, true, false };
+    static const struct attention_case c = { 70, 70, 4, 2, 12, 0, 0, 0.0, true, false, 0 };
     enum { BROKEN = 20 };
     struct attention_data d = make_data(&c, 200);
     const struct sonde_attention_args args = args_of(&d);
@@ -370,8 +410,8 @@ static void check_edit(struct contexts *contexts, const struct attention_case *c
 static void test_attention_edits(void **state)
 {
     static const struct attention_case edited[] = {
-        { 130, 130, 2, 1, 6, 3, 0, 0.0, true, false },
-        { 1, 9, 2, 2, 5, 4, 8, 0.0, true, false },
+        { 130, 130, 2, 1, 6, 3, 0, 0.0, true, false, 0 },
+        { 1, 9, 2, 2, 5, 4, 8, 0.0, true, false, 0 },
     };
     static const int64_t keys[2][3] = { { 2, 70, 129 }, { 0, 2, 8 } };
     for (int i = 0; i < 18; i++) {
@@ -384,7 +424,7 @@ static void test_attention_edits(void **state)
 static void test_attention_edit_beside_broken_value(void **state)
 {
     struct contexts *contexts = *state;
-    static const struct attention_case c = { 1, 9, 2, 2, 5, 4, 8, 0.0, true, false };
+    static const struct attention_case c = { 1, 9, 2, 2, 5, 4, 8, 0.0, true, false, 0 };
     struct attention_data d = make_data(&c, 301);
     struct sonde_attention_args args = args_of(&d);
     struct guarded z = guarded_new(d.q.n), pattern = guarded_new(2 * 9);
@@ -405,7 +445,7 @@ static void test_attention_strided(void **state)
 {
     enum { T = 67, H = 3, E = 8, ROW = H * E, FUSED = 3 * ROW, Z_STRIDE = ROW + 5 };
     struct contexts *contexts = *state;
-    static const struct attention_case c = { T, T, H, H, E, 0, 0, 0.0, true, false };
+    static const struct attention_case c = { T, T, H, H, E, 0, 0, 0.0, true, false, 0 };
     struct attention_data d = make_data(&c, 400);
     struct guarded fused = guarded_new(T * FUSED), z = guarded_new(T * Z_STRIDE);
     for (int t = 0; t < T; t++) {

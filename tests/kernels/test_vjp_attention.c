@@ -7,10 +7,14 @@ struct shape {
     bool causal;
     int64_t window, first;
     float softcap;
-    bool alibi, wanted;
+    bool bias, wanted;
+    int64_t n_relative;
 };
 
-static const float slopes[] = { 0.5f, 0.25f, 0.125f, 0.0625f, 0.03f, 0.015f };
+static int64_t bias_width(const struct shape *s)
+{
+    return s->first + s->T + (s->causal ? 0 : s->S - 1);
+}
 
 static float *run_attention(const struct vjp_case *c, struct sonde_op_context *ctx, float *const *x,
                             float *y)
@@ -21,7 +25,10 @@ static float *run_attention(const struct vjp_case *c, struct sonde_op_context *c
                                          .window = s->window,
                                          .first = s->first,
                                          .softcap = s->softcap,
-                                         .alibi = s->alibi ? slopes : NULL };
+                                         .relative = s->n_relative ? &c->weight[4] : NULL };
+    if (s->bias) {
+        args.bias = sonde_tensor_2d(x[3], s->H, bias_width(s));
+    }
     float *maps = calloc((size_t)(2 * s->H * s->T * s->S) + 1, sizeof(*maps));
     if (s->wanted) {
         args.scores = sonde_tensor_3d(maps, s->H, s->T, s->S);
@@ -34,6 +41,15 @@ static float *run_attention(const struct vjp_case *c, struct sonde_op_context *c
     return y;
 }
 
+/* What the relative table adds to element e of a key at this distance. */
+static double shift(const struct shape *s, double *const *x, int64_t distance, int64_t e)
+{
+    const int64_t low = s->causal ? 1 - s->n_relative : -(s->n_relative / 2);
+    const int64_t high = s->causal ? 0 : s->n_relative / 2;
+    const int64_t held = distance < low ? low : distance > high ? high : distance;
+    return s->n_relative ? x[4][(held - low) * s->E + e] : 0.0;
+}
+
 static double score(const struct shape *s, double *const *x, int64_t h, int64_t t, int64_t key)
 {
     const int64_t at = s->first + t, g = h / (s->H / s->G);
@@ -42,11 +58,12 @@ static double score(const struct shape *s, double *const *x, int64_t h, int64_t 
         return -(double)INFINITY;
     }
     for (int64_t e = 0; e < s->E; e++) {
-        dot += x[0][(t * s->H + h) * s->E + e] * x[1][(key * s->G + g) * s->E + e];
+        dot += x[0][(t * s->H + h) * s->E + e] *
+               (x[1][(key * s->G + g) * s->E + e] + shift(s, x, key - at, e));
     }
     dot *= (double)0.4f;
     dot = s->softcap > 0.0f ? (double)s->softcap * tanh(dot / (double)s->softcap) : dot;
-    return dot + (s->alibi ? (double)slopes[h] * (double)key : 0.0);
+    return dot + (s->bias ? x[3][h * bias_width(s) + key - at + s->first + s->T - 1] : 0.0);
 }
 
 static void attention_reference(const struct vjp_case *c, double *const *x, double *y)
@@ -73,37 +90,55 @@ static void attention_reference(const struct vjp_case *c, double *const *x, doub
 static void test_attention(void **state)
 {
     static const struct shape shapes[] = {
-        { 1, 1, 1, 1, 1, 1, true, 0, 0, 0.0f, false, false },
-        { 5, 5, 2, 2, 4, 4, true, 0, 0, 0.0f, false, false },
-        { 5, 5, 4, 2, 3, 5, true, 0, 0, 0.0f, false, true },
-        { 4, 7, 6, 1, 3, 3, true, 0, 3, 0.0f, false, false },
-        { 6, 6, 3, 3, 4, 4, false, 0, 0, 0.0f, false, false },
-        { 9, 9, 2, 1, 4, 2, true, 3, 0, 0.0f, true, true },
-        { 6, 6, 2, 2, 4, 4, true, 0, 0, 2.0f, false, false },
-        { 6, 6, 4, 2, 4, 4, false, 0, 0, 1.5f, true, true },
-        { 70, 70, 2, 1, 3, 3, true, 0, 0, 0.0f, false, false },
-        { 67, 67, 2, 2, 2, 2, true, 5, 0, 3.0f, true, false },
+        { 1, 1, 1, 1, 1, 1, true, 0, 0, 0.0f, false, false, 0 },
+        { 5, 5, 2, 2, 4, 4, true, 0, 0, 0.0f, false, false, 0 },
+        { 5, 5, 4, 2, 3, 5, true, 0, 0, 0.0f, false, true, 0 },
+        { 4, 7, 6, 1, 3, 3, true, 0, 3, 0.0f, false, false, 0 },
+        { 6, 6, 3, 3, 4, 4, false, 0, 0, 0.0f, false, false, 0 },
+        { 9, 9, 2, 1, 4, 2, true, 3, 0, 0.0f, true, true, 0 },
+        { 6, 6, 2, 2, 4, 4, true, 0, 0, 2.0f, false, false, 0 },
+        { 6, 6, 4, 2, 4, 4, false, 0, 0, 1.5f, true, true, 0 },
+        { 70, 70, 2, 1, 3, 3, true, 0, 0, 0.0f, false, false, 0 },
+        { 67, 67, 2, 2, 2, 2, true, 5, 0, 3.0f, true, false, 0 },
+        { 6, 6, 2, 1, 3, 3, true, 0, 0, 0.0f, false, false, 3 },
+        { 6, 6, 4, 2, 3, 2, false, 0, 0, 0.0f, true, true, 5 },
+        { 67, 67, 2, 2, 2, 2, true, 0, 0, 2.0f, true, false, 9 },
+        { 5, 8, 2, 2, 3, 3, true, 4, 3, 0.0f, false, false, 40 },
+        { 4, 4, 2, 2, 3, 3, false, 0, 0, 0.0f, false, false, 1 },
     };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
         const struct shape *s = &shapes[i];
         struct sonde_rng rng = sonde_rng_make(SONDE_SEED_DEFAULT, i);
-        struct vjp_case c = { .name = "attention", .n_inputs = 3, .arg = s };
+        struct vjp_case c = { .name = "attention",
+                              .n_inputs = s->n_relative ? 5
+                                          : s->bias     ? 4
+                                                        : 3,
+                              .arg = s };
         c.n[0] = s->T * s->H * s->E;
         c.n[1] = s->S * s->G * s->E;
         c.n[2] = s->S * s->G * s->E_v;
+        c.n[3] = s->bias ? s->H * bias_width(s) : 1;
+        c.n[4] = s->n_relative * s->E;
         c.n_out = s->T * s->H * s->E_v;
-        struct guarded x[3];
-        for (int j = 0; j < 3; j++) {
+        struct guarded x[VJP_INPUTS];
+        for (int j = 0; j < VJP_INPUTS; j++) {
             x[j] = guarded_normal(&rng, c.n[j], 1.0);
             c.value[j] = x[j].data;
+        }
+        if (s->n_relative) {
+            c.weight[4] =
+                (struct sonde_weight){ x[4].data, SONDE_DTYPE_F32, s->n_relative, s->E, false };
         }
         c.op = run_attention;
         c.reference = attention_reference;
         /* A key's gradient sums T queries of H / G heads; before it the scores (E products, a tanh
          * and an exponential of some units), the pattern and dP (E_v products). */
         c.roundings = 4.0 * (double)(s->T * s->H / s->G + s->E + s->E_v + 12);
+        if (s->n_relative || s->bias) { /* an entry of a table sums all pairs of its distance */
+            c.roundings += 4.0 * (double)(s->T * (s->n_relative ? s->H : 1));
+        }
         vjp_check(*state, &c, i);
-        for (int j = 0; j < 3; j++) {
+        for (int j = 0; j < VJP_INPUTS; j++) {
             guarded_free(&x[j]);
         }
     }

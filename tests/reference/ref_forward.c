@@ -1,4 +1,5 @@
 #include "tests/reference/ref_forward.h"
+#include "tests/reference/ref_sonde.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -552,6 +553,10 @@ void ref_forward(const struct ref_model *model, const int32_t *ids, const int32_
     struct ref_model m = *model;
     struct run r = { .m = &m, .trace = trace, .T = T, .causal = 1 };
     const char *family = text_of(&r, "model_type", "");
+    if (strcmp(family, "sonde") == 0) {
+        ref_sonde_forward(model, ids, T, trace);
+        return;
+    }
     int gpt2 = strcmp(family, "gpt2") == 0, llama = strcmp(family, "llama") == 0;
     int neox = strcmp(family, "gpt_neox") == 0;
     const char *const prefixes[] = { "model.", "transformer.", "gpt_neox.", "bert." };

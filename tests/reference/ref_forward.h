@@ -29,7 +29,7 @@ struct ref_model {
 /* A Hugging Face folder, single file or shards. False where it cannot be read. */
 int ref_model_load(struct ref_model *model, const char *folder);
 void ref_model_free(struct ref_model *model);
-/* ids[T], types[T] or NULL. Families: llama, gpt2, gpt_neox, bert. */
+/* ids[T], types[T] or NULL. Families: llama, gpt2, gpt_neox, bert, sonde. */
 void ref_forward(const struct ref_model *model, const int32_t *ids, const int32_t *types, int T,
                  struct ref_trace *trace);
 

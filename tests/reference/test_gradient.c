@@ -51,7 +51,7 @@ static void want_all(struct subject *s)
         &w->embed,         &w->pos_embed,     &w->token_type,      &w->embed_ln_gain,
         &w->embed_ln_bias, &w->ln_final_gain, &w->ln_final_bias,   &w->unembed,
         &w->unembed_bias,  &w->head_dense,    &w->head_dense_bias, &w->head_ln_gain,
-        &w->head_ln_bias,
+        &w->head_ln_bias,  &w->relative_bias,
     };
     for (size_t i = 0; i < sizeof global / sizeof *global; i++) {
         want(s, global[i]);
@@ -59,9 +59,10 @@ static void want_all(struct subject *s)
     for (int l = 0; l < sonde_model_spec(s->model)->n_layers; l++) {
         const struct sonde_layer_weights *b = &w->layer[l];
         const struct sonde_weight *const each[] = {
-            &b->ln1_gain, &b->ln1_bias, &b->ln2_gain, &b->ln2_bias, &b->w_q,  &b->w_k,
-            &b->w_v,      &b->w_o,      &b->b_q,      &b->b_k,      &b->b_v,  &b->b_o,
-            &b->w_gate,   &b->w_up,     &b->w_down,   &b->b_gate,   &b->b_up, &b->b_down,
+            &b->ln1_gain, &b->ln1_bias, &b->ln2_gain, &b->ln2_bias, &b->w_q,
+            &b->w_k,      &b->w_v,      &b->w_o,      &b->b_q,      &b->b_k,
+            &b->b_v,      &b->b_o,      &b->w_gate,   &b->w_up,     &b->w_down,
+            &b->b_gate,   &b->b_up,     &b->b_down,   &b->relative,
         };
         for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
             want(s, each[i]);
@@ -318,7 +319,13 @@ static void check_outer_products(const struct subject *s)
     capture_free(&values);
 }
 
-/* An edit that adds `step` times a fixed pattern of signs to what is finite and not 0. */
+/* A score or a weight of attention that the mask took away. */
+static bool is_masked(struct sonde_site site, float value)
+{
+    return sonde_site_is_map(site.kind) && (!isfinite(value) || value == 0.0f);
+}
+
+/* An edit that adds `step` times a fixed pattern of signs to what is not masked. */
 struct shift {
     float step;
 };
@@ -333,10 +340,9 @@ static enum sonde_status shift_site(void *ctx, struct sonde_site site, struct so
 {
     const struct shift *shift = ctx;
     const int64_t n = sonde_tensor_elements(value);
-    (void)site;
     (void)error;
     for (int64_t i = 0; i < n; i++) {
-        if (isfinite(value->data[i]) && value->data[i] != 0.0f) {
+        if (!is_masked(site, value->data[i])) {
             value->data[i] += shift->step * sign_of(i);
         }
     }
@@ -376,7 +382,7 @@ static void check_sites(const struct subject *s)
         double along = 0.0, size = 0.0;
         assert_int_equal(g->n, v->n);
         for (int64_t j = 0; j < g->n; j++) {
-            if (isfinite(v->value[j]) && v->value[j] != 0.0f) {
+            if (!is_masked(g->site, v->value[j])) {
                 along += (double)g->value[j] * (double)sign_of(j);
             } else {
                 assert_true(g->value[j] == 0.0f);
@@ -510,6 +516,46 @@ static void test_bert(void **state)
     check_recipe(&r);
 }
 
+/* Every kind of positions, both places of the norm, both directions. */
+static void test_sonde(void **state)
+{
+    static const struct {
+        const char *config;
+        bool both_ways;
+    } cases[] = {
+        { "\"position\": \"none\", \"norm_place\": \"post\", \"embedding_scale\": \"sqrt\", ",
+          false },
+        { "\"position\": \"learned\", \"final_norm\": false, ", false },
+        { "\"position\": \"rotary\", \"gated\": true, \"norm\": \"rmsnorm\", \"bias\": false, ",
+          false },
+        { "\"position\": \"sinusoidal\", \"norm_place\": \"post\", \"final_norm\": true, ", false },
+        { "\"position\": \"cosine\", \"head_bias\": true, ", false },
+        { "\"position\": \"relative\", \"relative_attention_max_distance\": 3, ", false },
+        { "\"position\": \"relative\", \"causal\": false, \"norm_place\": \"post\", ", true },
+        { "\"position\": \"t5\", \"relative_attention_num_buckets\": 4, ", false },
+        { "\"position\": \"t5\", \"causal\": false, ", true },
+        { "\"position\": \"alibi\", ", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model_recipe r = { .family = "sonde",
+                                  .D = 12,
+                                  .H = 4,
+                                  .G = 2,
+                                  .E = 4,
+                                  .F = 14,
+                                  .L = 2,
+                                  .V = 15,
+                                  .n_ctx = 12 };
+        r.more_config = cases[i].config;
+        r.untied = i % 2 == 0;
+        r.seed = 30 + i;
+        char *folder = model_make(&r);
+        check_folder(folder, 7, cases[i].both_ways, 3);
+        model_remove(folder);
+    }
+}
+
 static void check_given(const char *relative)
 {
     char path[1024], *end;
@@ -597,10 +643,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gpt2),       cmocka_unit_test(test_llama),
-        cmocka_unit_test(test_gpt_neox),   cmocka_unit_test(test_bert),
-        cmocka_unit_test(test_given_gpt2), cmocka_unit_test(test_given_llama),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_gpt2),        cmocka_unit_test(test_llama),
+        cmocka_unit_test(test_gpt_neox),    cmocka_unit_test(test_bert),
+        cmocka_unit_test(test_sonde),       cmocka_unit_test(test_given_gpt2),
+        cmocka_unit_test(test_given_llama), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,15 +65,27 @@ static enum sonde_status read_norm(const struct sonde_config *config, struct son
 static enum sonde_status read_position(const struct sonde_config *config, struct sonde_spec *spec,
                                        struct sonde_error *error)
 {
-    static const char *const words[] = { "none", "learned", "rotary", NULL };
-    static const enum sonde_position_kind kinds[] = { SONDE_POSITION_NONE, SONDE_POSITION_LEARNED,
-                                                      SONDE_POSITION_ROTARY };
+    /* In the order of enum sonde_position_kind. */
+    static const char *const words[] = { "none",     "learned", "rotary", "sinusoidal", "cosine",
+                                         "relative", "t5",      "alibi",  NULL };
     int kind = 0;
     enum sonde_status status = read_word(config, "position", words, -1, &kind, error);
     if (status != SONDE_STATUS_OK) {
         return status;
     }
-    spec->position = kinds[kind];
+    spec->position = (enum sonde_position_kind)kind;
+    if (spec->position == SONDE_POSITION_RELATIVE || spec->position == SONDE_POSITION_T5) {
+        status = sonde_config_size(config, "relative_attention_max_distance", NULL,
+                                   spec->position == SONDE_POSITION_T5 ? 128 : 16,
+                                   SONDE_SPEC_DISTANCE_MAX, &spec->max_distance, error);
+    }
+    if (status == SONDE_STATUS_OK && spec->position == SONDE_POSITION_T5) {
+        status = sonde_config_size(config, "relative_attention_num_buckets", NULL, 32,
+                                   SONDE_SPEC_DISTANCE_MAX, &spec->n_buckets, error);
+    }
+    if (status != SONDE_STATUS_OK) {
+        return status;
+    }
     spec->rotary_style = SONDE_ROTARY_HALF;
     spec->rotary_dims = spec->d_head;
     return sonde_config_positive(config, "rope_theta", NULL, 10000.0, 1e15, &spec->rotary_base,
@@ -166,6 +178,8 @@ static enum sonde_status read_config(const struct sonde_config *config, struct s
         "tie_word_embeddings",
         "embedding_scale",
         "head",
+        "relative_attention_max_distance",
+        "relative_attention_num_buckets",
         NULL,
     };
     enum sonde_status (*const steps[])(const struct sonde_config *, struct sonde_spec *,
@@ -212,6 +226,10 @@ static void bind_layer(struct sonde_binder *b, const struct sonde_spec *spec,
         { &w->w_down, &w->b_down, D, F, "mlp.down_proj", false },
     };
     bool norm_bias = bias && spec->norm == SONDE_NORM_LAYER;
+    if (spec->position == SONDE_POSITION_RELATIVE) {
+        sonde_bind_matrix(b, &w->relative, sonde_spec_relative_rows(spec), spec->d_head, false,
+                          "layers.%d.self_attn.relative_keys.weight", i);
+    }
     snprintf(name, sizeof name, "layers.%d.attn_norm", i);
     bind_norm(b, &w->ln1_gain, &w->ln1_bias, D, norm_bias, name);
     snprintf(name, sizeof name, "layers.%d.mlp_norm", i);
@@ -241,6 +259,10 @@ static void bind(struct sonde_binder *b, const struct sonde_config *config, stru
     if (spec->position == SONDE_POSITION_LEARNED) {
         sonde_bind_matrix(b, &weights->pos_embed, spec->n_ctx, spec->d_model, false,
                           "embed_positions.weight");
+    }
+    if (spec->position == SONDE_POSITION_T5) {
+        sonde_bind_matrix(b, &weights->relative_bias, spec->n_buckets, spec->n_heads, false,
+                          "relative_attention_bias.weight");
     }
     for (int i = 0; i < spec->n_layers && b->status == SONDE_STATUS_OK; i++) {
         bind_layer(b, spec, &weights->layer[i], i, bias);

@@ -7,6 +7,7 @@
 #include "core/base/buf.h"
 #include "core/base/file.h"
 #include "core/base/rng.h"
+#include "core/model/create.h"
 #include "core/tensor/safetensors.h"
 #include "tests/support/check.h"
 
@@ -315,11 +316,13 @@ static void write_config(const struct model_recipe *r, const char *folder)
         sonde_buf_printf(&text, "\"%s\": %lld, ", gpt2 ? "n_inner" : "intermediate_size",
                          (long long)r->F);
     }
-    if (strcmp(r->family, "llama") == 0) {
+    if (strcmp(r->family, "llama") == 0 || strcmp(r->family, "sonde") == 0) {
         sonde_buf_printf(&text, "\"num_key_value_heads\": %lld, ", (long long)r->G);
         if (r->E * r->H != r->D) {
             sonde_buf_printf(&text, "\"head_dim\": %lld, ", (long long)r->E);
         }
+    }
+    if (strcmp(r->family, "llama") == 0) {
         sonde_buf_printf(&text, "\"attention_bias\": %s, \"mlp_bias\": %s, ",
                          r->attention_bias ? "true" : "false", r->mlp_bias ? "true" : "false");
     }
@@ -342,6 +345,32 @@ void model_write_text(const char *folder, const char *name, const char *text)
     free(path);
 }
 
+/* The family of models that are made here makes itself; its values are drawn as for the others. */
+static void make_sonde(const struct model_recipe *r, const char *folder)
+{
+    char path[1024];
+    struct sonde_json *config = NULL;
+    struct sonde_model *model = NULL;
+    struct sonde_error error = { 0 };
+    struct sonde_rng rng = sonde_rng_make(r->seed ? r->seed : 1, 0);
+    int64_t n = 0;
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    check_ok(sonde_json_load(&config, path, 100000, &error), &error);
+    check_ok(sonde_model_create(&model, config, path, NULL, &error), &error);
+    const struct sonde_parameter *p = sonde_model_parameter_list(model, &n);
+    for (int64_t i = 0; i < n; i++) {
+        double mean = p[i].rank == 1 && p[i].data[0] > 0.5f ? 1.0 : 0.0;
+        double width = p[i].rank == 1 ? 0.2 : spread(p[i].columns);
+        for (int64_t j = 0; j < p[i].rows * p[i].columns; j++) {
+            p[i].data[j] = (float)(mean + width * sonde_rng_normal(&rng));
+        }
+    }
+    check_ok(sonde_model_save(model, folder, r->dtype ? r->dtype : SONDE_DTYPE_F32, &error),
+             &error);
+    sonde_model_close(&model);
+    sonde_json_destroy(&config);
+}
+
 char *model_make(const struct model_recipe *recipe)
 {
     struct model_recipe r = *recipe;
@@ -351,6 +380,11 @@ char *model_make(const struct model_recipe *recipe)
     assert_non_null(mkdtemp(folder));
     r.G = r.G ? r.G : r.H;
     r.E = r.E ? r.E : r.D / r.H;
+    if (strcmp(r.family, "sonde") == 0) {
+        write_config(&r, folder);
+        make_sonde(&r, folder);
+        return sonde_strdup(folder);
+    }
     struct maker *m = calloc(1, sizeof *m);
     assert_non_null(m);
     m->r = &r;

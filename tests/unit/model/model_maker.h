@@ -8,7 +8,7 @@
 #include "core/tensor/dtype.h"
 
 struct model_recipe {
-    const char *family;                 /* llama, gpt2, gpt_neox, bert */
+    const char *family;                 /* llama, gpt2, gpt_neox, bert, sonde */
     int64_t D, H, G, E, F, L, V, n_ctx; /* G, E 0: H, D / H */
     enum sonde_dtype dtype;             /* NONE = F32 */
     bool no_prefix;    /* as hub files of GPT2Model: names without "transformer." */
