@@ -304,8 +304,9 @@ def make_training(name, make_model, examples, *rest):
         out.integers("counts", np.concatenate([e["counts"] for e in examples]))
     for key in ("loss", "norm", "lr"):
         out.doubles(key, exact[key])
-    out.floats("loss.distance", np.max(
-        [np.abs(np.array(exact["loss"]) - np.array(r["loss"])) for r in runs[1:]], 0))
+    for key in ("loss", "norm"):
+        out.floats(key + ".distance", np.max(
+            [np.abs(np.array(exact[key]) - np.array(r[key])) for r in runs[1:]], 0))
     for key, value in initial.items():
         steps = np.stack([w[key] for w in exact["weights"]])
         off = [np.abs(steps - np.stack([w[key] for w in r["weights"]])) for r in runs[1:]]
