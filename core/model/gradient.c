@@ -1,5 +1,6 @@
 #include "core/model/gradient.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,7 +187,7 @@ static enum sonde_status check_loss(const struct sonde_gradient *g,
                                "this model has %lld outputs, which are not its vocabulary",
                                (long long)sonde_spec_outputs(spec));
     }
-    if (!isfinite((float)loss->weight)) {
+    if (!(fabs(loss->weight) <= (double)FLT_MAX)) {
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "a loss of weight %.9g", loss->weight);
     }
     return check_targets(loss, args->n_tokens, sonde_spec_outputs(spec), error);
