@@ -16,7 +16,7 @@
 struct record_options {
     struct sonde_input_options input;
     struct sonde_edit_options edit;
-    const char *store, *sites, *run;
+    const char *store, *sites, *loss, *run;
     int dtype, compress;
     int64_t mem, edit_control;
     bool resume, dry_run;
@@ -32,7 +32,13 @@ static const struct sonde_cli_option options[] = {
       "the store; made where it is absent, else a run is added", NULL, 0, 0 },
     { "sites", 0, SONDE_CLI_TEXT, offsetof(struct record_options, sites), "PATTERN,..",
       "what to record (default resid): site names, where * stands for anything and layers may be "
-      "ranges (blocks.2-5.hook_mlp_out), or resid, attn, mlp, ffn, qkv, all",
+      "ranges (blocks.2-5.hook_mlp_out), or resid, attn, mlp, ffn, qkv, all; grad: before one "
+      "(grad:resid) means the gradient of the loss with respect to the value there",
+      NULL, 0, 0 },
+    { "loss", 0, SONDE_CLI_TEXT, offsetof(struct record_options, loss), "LOSS",
+      "of gradients, for each sequence its own: next-token (default), logit:ID[@ROW] (of the last "
+      "token or of that at ROW), targets:FILE.npy (an integer for every token of the run, below 0: "
+      "none)",
       NULL, 0, 0 },
     { "dtype", 0, SONDE_CLI_CHOICE, offsetof(struct record_options, dtype), NULL,
       "of what is stored (default f32)", dtype_names, 0, 0 },
@@ -114,6 +120,7 @@ static enum sonde_status open_all(struct job *r, struct sonde_error *error)
     r->record = (struct sonde_recording_options){
         .store = o->store,
         .sites = o->sites,
+        .loss = o->loss,
         .bos = sonde_input_bos_names[o->input.bos],
         .max_tokens = o->input.max_tokens,
         .dtype = dtypes[o->dtype],
@@ -176,6 +183,8 @@ static void add_parameters(const struct job *r, struct sonde_result *result)
     if (o->store)
         sonde_result_parameter_text(result, "store", o->store);
     sonde_result_parameter_text(result, "sites", o->sites ? o->sites : "resid");
+    if (sonde_recording_has_gradients(&r->recording))
+        sonde_result_parameter_text(result, "loss", o->loss ? o->loss : "next-token");
     sonde_result_parameter_text(result, "dtype", dtype_names[o->dtype]);
     sonde_result_parameter_text(result, "compress", codec_names[o->compress]);
     sonde_result_parameter_text(result, "bos", sonde_input_bos_names[o->input.bos]);
@@ -208,6 +217,18 @@ static void add_scalars(struct sonde_result *result, const struct totals *t)
                             t->seconds_total > 0 ? (double)t->tokens_now / t->seconds_total
                                                  : (double)NAN);
     sonde_result_scalar_i64(result, "peak_rss_bytes", peak_rss_bytes());
+}
+
+/* Of the sequences that went through the model in this process. */
+static void add_loss(const struct job *r, struct sonde_result *result)
+{
+    const struct sonde_recorder_stats *stats = &r->stats;
+    if (!sonde_recording_has_gradients(&r->recording))
+        return;
+    sonde_result_scalar_f64(result, "loss_mean",
+                            stats->n_sequences ? stats->loss_sum / (double)stats->n_sequences
+                                               : (double)NAN);
+    sonde_result_scalar_i64(result, "sequences_by_layer", stats->n_by_layer);
 }
 
 static struct sonde_table *add_stream_table(struct sonde_result *result)
@@ -345,6 +366,7 @@ static enum sonde_status report(struct job *r, struct sonde_result *result,
             t.bytes_stored = sonde_store_file_bytes(r->options->store);
         t.seconds_total = sonde_cli_seconds() - r->began;
         add_scalars(result, &t);
+        add_loss(r, result);
     }
     free(streams);
     sonde_store_runs_finish(&runs);
@@ -399,11 +421,15 @@ const struct sonde_command sonde_command_record = {
         "Every input item is one sequence; items longer than the context are cut into windows. "
         "What is stored does not depend on --threads or --mem, and an interrupted run that is "
         "resumed ends in the same bytes as an uninterrupted one. Edits are kept with the run "
-        "(`sonde info`); what is recorded is what the rest of the pass used.\n"
+        "(`sonde info`); what is recorded is what the rest of the pass used. Gradients are of "
+        "each sequence's own loss, go through edits, and take more memory: where --mem does not "
+        "hold a whole backward pass, it goes block by block, with the same bits.\n"
         "\n"
         "  sonde record MODEL -o s.db --jsonl stories.jsonl --sites resid,attn\n"
         "  sonde record MODEL -o s.db --conllu x.conllu --sites 'blocks.*.hook_mlp_out'\n"
         "  sonde record MODEL -o s.db --text 'Once upon a time' --sites all --dry-run\n"
+        "  sonde record MODEL -o s.db --text 'Once upon a time' --sites resid,grad:resid\n"
+        "  sonde record MODEL -o s.db --file t --sites grad:ffn --loss logit:42\n"
         "  sonde record MODEL -o s.db --text 'Once upon a time' --edit 'skip 1.attn'\n"
         "  sonde record MODEL -o s.db --file t --run out --edit-control 10 \\\n"
         "    --edit 'project-out blocks.*.hook_resid_post v.npy'",

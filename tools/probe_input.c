@@ -206,9 +206,15 @@ enum sonde_status sonde_probe_input_record(struct sonde_probe_input *input,
                                            const char *patterns, struct sonde_source **out,
                                            struct sonde_error *error)
 {
-    struct sonde_site_set sites;
-    enum sonde_status status = sonde_site_set_parse(&sites, patterns, sonde_model_sites(model),
-                                                    sonde_model_spec(model)->n_layers, error);
+    struct sonde_site_set sites, gradients;
+    enum sonde_status status =
+        sonde_site_set_parse_both(&sites, &gradients, patterns, sonde_model_sites(model),
+                                  sonde_model_spec(model)->n_layers, error);
+    if (status == SONDE_STATUS_OK && !sonde_site_set_is_empty(&gradients))
+        return sonde_error_set(
+            error, SONDE_STATUS_UNSUPPORTED,
+            "gradients are read from a store (sonde record --sites grad:..), and "
+            "have no baseline on the spot");
     if (status != SONDE_STATUS_OK)
         return status;
     char *path = NULL;

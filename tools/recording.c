@@ -31,6 +31,7 @@ struct budget {
 static struct budget share_out(const struct sonde_recording *r, const struct sonde_edits *edits)
 {
     int64_t mem = mem_bytes(r) - (edits ? sonde_edits_bytes(edits) : 0);
+    mem -= r->loss.n_targets * (int64_t)sizeof(*r->loss.targets);
     mem = mem > 0 ? mem : 0;
     struct budget b = { .overhead = OVERHEAD_BYTES + mem / 4 };
     if (b.overhead > mem / 4 * 3)
@@ -41,6 +42,23 @@ static struct budget share_out(const struct sonde_recording *r, const struct son
     return b;
 }
 
+bool sonde_recording_has_gradients(const struct sonde_recording *r)
+{
+    return !sonde_site_set_is_empty(&r->sites[1]);
+}
+
+static enum sonde_status open_loss(struct sonde_recording *r, struct sonde_error *error)
+{
+    if (!sonde_recording_has_gradients(r))
+        return r->options->loss
+                   ? sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                     "--loss goes with gradients: --sites grad:resid, ..")
+                   : SONDE_STATUS_OK;
+    enum sonde_status status = sonde_loss_input_open(&r->loss, r->options->loss, error);
+    return status ? status
+                  : sonde_recorder_check_loss(r->model, &r->loss.loss, r->loss.n_targets, error);
+}
+
 enum sonde_status sonde_recording_open(struct sonde_recording *r, const struct sonde_cli *cli,
                                        const struct sonde_model *model,
                                        const struct sonde_recording_options *options,
@@ -49,25 +67,30 @@ enum sonde_status sonde_recording_open(struct sonde_recording *r, const struct s
     r->cli = cli;
     r->options = options;
     r->model = model;
-    r->sites = calloc(1, sizeof(*r->sites));
+    r->sites = calloc(2, sizeof(*r->sites));
     if (!r->sites)
         return sonde_error_memory(error, "the sites");
-    enum sonde_status status =
-        sonde_site_set_parse(r->sites, sites_text(r), sonde_model_sites(model),
-                             sonde_model_spec(model)->n_layers, error);
+    enum sonde_status status = sonde_site_set_parse_both(&r->sites[0], &r->sites[1], sites_text(r),
+                                                         sonde_model_sites(model),
+                                                         sonde_model_spec(model)->n_layers, error);
+    if (!status)
+        status = open_loss(r, error);
     if (status)
         return status;
-    r->n_streams = sonde_site_set_count(r->sites);
+    int64_t n_values = sonde_site_set_count(&r->sites[0]);
+    r->n_streams = n_values + sonde_site_set_count(&r->sites[1]);
     r->streams = calloc((size_t)r->n_streams, sizeof(*r->streams));
     if (!r->streams)
         return sonde_error_memory(error, "the streams");
-    sonde_recorder_streams(model, r->sites, options->dtype, r->streams);
+    sonde_recorder_streams(model, &r->sites[0], options->dtype, r->streams);
+    sonde_recorder_gradient_streams(model, &r->sites[1], options->dtype, r->streams + n_values);
     return SONDE_STATUS_OK;
 }
 
 void sonde_recording_close(struct sonde_recording *r)
 {
     sonde_store_close(&r->store);
+    sonde_loss_input_finish(&r->loss);
     free(r->sites);
     free(r->streams);
     r->sites = NULL;
@@ -105,6 +128,11 @@ static enum sonde_status describe_options(const struct sonde_recording *r, struc
     sonde_json_put_string(&w, "bos", r->options->bos);
     sonde_json_put_i64(&w, "max_tokens", r->options->max_tokens);
     sonde_json_put_i64(&w, "context", sonde_model_spec(r->model)->n_ctx);
+    if (sonde_recording_has_gradients(r)) {
+        sonde_json_put_string(&w, "loss", r->options->loss ? r->options->loss : "next-token");
+        if (r->loss.n_targets)
+            sonde_json_put_string(&w, "targets_sha256", r->loss.sha256);
+    }
     sonde_json_end_object(&w);
     return sonde_buf_status(out, error);
 }
@@ -178,7 +206,10 @@ enum sonde_status sonde_recording_run(struct sonde_recording *r, const char *nam
     if (edits)
         hook = sonde_edits_hook(&pass);
     struct sonde_recorder_options recorder = {
-        .sites = r->sites,
+        .sites = &r->sites[0],
+        .gradients = &r->sites[1],
+        .loss = r->loss.loss,
+        .n_targets = r->loss.n_targets,
         .dtype = r->options->dtype,
         .n_threads = (int)r->cli->common.threads,
         .mem_bytes = share_out(r, edits).forward,

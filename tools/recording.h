@@ -12,13 +12,15 @@
 #include "core/model/recorder.h"
 #include "storage/store.h"
 #include "tools/cli.h"
+#include "tools/loss_input.h"
 
 #define SONDE_RECORDING_MEM_DEFAULT ((int64_t)1 << 30)
 
 /* Strings are borrowed for as long as the recording is open. */
 struct sonde_recording_options {
     const char *store; /* path; made where absent, else runs are added */
-    const char *sites; /* patterns of core/trace/site.h; NULL = resid */
+    const char *sites; /* patterns of core/trace/site.h, grad: ones too; NULL = resid */
+    const char *loss;  /* of gradients (loss_input.h); NULL = next-token */
     const char *bos;   /* name of the policy that the reader follows; kept with the run */
     int64_t max_tokens;
     enum sonde_dtype dtype; /* of what is stored */
@@ -32,8 +34,9 @@ struct sonde_recording {
     const struct sonde_cli *cli; /* seed, threads, progress, command line */
     const struct sonde_recording_options *options;
     const struct sonde_model *model;
-    struct sonde_site_set *sites;
-    struct sonde_stream *streams; /* [n_streams] */
+    struct sonde_site_set *sites; /* [2]: values, gradients */
+    struct sonde_loss_input loss; /* where there are gradients */
+    struct sonde_stream *streams; /* [n_streams] of values, then of gradients */
     int64_t n_streams;
     struct sonde_store *store; /* NULL before the first run */
     /* Of the run that was recorded last. */
@@ -51,6 +54,8 @@ SONDE_MUST_USE enum sonde_status sonde_recording_open(struct sonde_recording *re
                                                       struct sonde_error *error);
 /* Closes the store too. Accepts half-opened recordings. */
 void sonde_recording_close(struct sonde_recording *recording);
+
+bool sonde_recording_has_gradients(const struct sonde_recording *recording);
 
 /* name NULL = "run-1", "run-2", ..; input: JSON that identifies the sequences
  * (sonde_input_describe); edits NULL = none. After CANCELLED the store holds what was committed. */

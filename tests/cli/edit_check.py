@@ -7,6 +7,9 @@
     edit_check.py greedy LOGITS.npy RESULT.json  whether each generated id is the argmax of its row
     edit_check.py mean ALL.npy GOT.npy         whether every row of GOT is the mean row of ALL
     edit_check.py along ROWS.npy V.npy         whether no row has anything left along v
+    edit_check.py slope LOW.npy HIGH.npy ID STEP GRADIENT.npy V.npy
+                                               whether the gradient of the last row's logit ID along
+                                               v is its difference between x - STEP v and x + STEP v
 """
 import ast
 import json
@@ -64,3 +67,10 @@ elif what == "along":
         # Half an ulp of every value is what rounding leaves.
         assert abs(left) <= sum(abs(a * b) for a, b in zip(row, v)) * 2 ** -23, left
     print(True)
+elif what == "slope":
+    low, high = read(args[0])[-1][int(args[2])], read(args[1])[-1][int(args[2])]
+    v = read(args[5])[0]
+    along = sum(g * x for row in read(args[4]) for g, x in zip(row, v))
+    difference = (high - low) / (2 * float(args[3]))
+    # The logits' rounding over the step, and the cubic term, are below a hundredth here.
+    print(abs(along - difference) <= 0.01 * abs(along), abs(along) > 0.02)

@@ -19,21 +19,24 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SHARED = os.environ.get("SONDE_SHARED", os.path.join(ROOT, "..", "shared"))
 MODEL = os.path.join(SHARED, "models", "tinystories-656k")
 TEXT = os.path.join(SHARED, "data", "text", "tinystories-600.jsonl")
-CASES = [("none", share) for share in (0.05, 0.3, 0.6, 0.95)] + [("zlib", 0.5)]
+VALUES = "resid,attn"
+GRADIENTS = "hook_embed,grad:resid,grad:attn"
+CASES = [("none", share, VALUES) for share in (0.05, 0.3, 0.6, 0.95)]
+CASES += [("zlib", 0.5, VALUES), ("none", 0.4, GRADIENTS)]
 
 
 def run(*args):
     return subprocess.run([SONDE, *args, "-q"], capture_output=True, text=True)
 
 
-def record(store, codec):
-    return ["record", MODEL, "--jsonl", TEXT, "--sites", "resid,attn", "--max-tokens", "12000",
+def record(store, codec, sites):
+    return ["record", MODEL, "--jsonl", TEXT, "--sites", sites, "--max-tokens", "12000",
             "--compress", codec, "--mem", "300M", "-o", store]
 
 
-def export(folder, store, name):
+def export(folder, store, name, gradients):
     out = os.path.join(folder, name)
-    done = run("export", store, "--streams", "all", "-o", out)
+    done = run("export", store, "--streams", "all,grad:all" if gradients else "all", "-o", out)
     assert done.returncode == 0, done.stderr
     with open(out, "rb") as f:
         return f.read()
@@ -52,23 +55,24 @@ def kill_at(command, store, size):
     return False
 
 
-def check(folder, whole, codec, share):
+def check(folder, whole, codec, share, sites):
     store = os.path.join(folder, "killed.db")
     for name in os.listdir(folder):
         if name.startswith("killed.db"):
             os.remove(os.path.join(folder, name))
     size = int(share * os.path.getsize(whole))
-    if not kill_at(record(store, codec), store, size):
+    if not kill_at(record(store, codec, sites), store, size):
         return "the recording was over before the moment came", True
     between = run("check", store, "--full")
     if between.returncode not in (0,):
         return f"check after the kill: {between.stdout}{between.stderr}", False
-    done = run(*record(store, codec), "--resume")
+    done = run(*record(store, codec, sites), "--resume")
     if done.returncode != 0:
         return f"resume: {done.stderr}", False
     if run("check", store, "--full").returncode != 0:
         return "the resumed store is damaged", False
-    if export(folder, store, "killed.safetensors") != export(folder, whole, "whole.safetensors"):
+    exports = [export(folder, s, "x.safetensors", sites == GRADIENTS) for s in (store, whole)]
+    if exports[0] != exports[1]:
         return "the resumed store holds other values", False
     rows = [run("export", s, "--rows", "-o", "-").stdout for s in (store, whole)]
     return ("the resumed store holds other rows", False) if rows[0] != rows[1] else (None, False)
@@ -83,13 +87,15 @@ def main():
     folder = tempfile.mkdtemp(prefix="sonde-kill-")
     try:
         whole = {}
-        for number, (codec, share) in enumerate(CASES, 1):
-            if codec not in whole:
-                whole[codec] = os.path.join(folder, f"whole-{codec}.db")
-                done = run(*record(whole[codec], codec))
+        for number, (codec, share, sites) in enumerate(CASES, 1):
+            key = (codec, sites)
+            if key not in whole:
+                whole[key] = os.path.join(folder, f"whole-{len(whole)}.db")
+                done = run(*record(whole[key], codec, sites))
                 assert done.returncode == 0, done.stderr
-            problem, missed = check(folder, whole[codec], codec, share)
+            problem, missed = check(folder, whole[key], codec, share, sites)
             name = f"killed at {share:.0%} of the file, compression {codec}"
+            name += ", gradients" if sites == GRADIENTS else ""
             if missed:
                 print(f"ok {number} - {name} # SKIP {problem}", flush=True)
                 continue
