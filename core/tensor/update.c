@@ -207,12 +207,11 @@ static struct factors factors_of(const struct sonde_update_rule *rule, int64_t s
         f.old = f.old_square = (float)rule->alpha;
         f.fresh = f.fresh_square = (float)(1.0 - rule->alpha);
         break;
-    case SONDE_UPDATE_ADAMW:
-        f.adamw = true;
-        f.keep = (float)(1.0 - rule->lr * rule->weight_decay);
-        f.decay = 0.0f;
-        /* fall through */
     case SONDE_UPDATE_ADAM:
+    case SONDE_UPDATE_ADAMW:
+        f.adamw = rule->kind == SONDE_UPDATE_ADAMW;
+        f.keep = (float)(1.0 - rule->lr * rule->weight_decay);
+        f.decay = f.adamw ? 0.0f : f.decay;
         f.old = (float)rule->beta1;
         f.fresh = (float)(1.0 - rule->beta1);
         f.old_square = (float)rule->beta2;
