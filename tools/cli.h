@@ -70,6 +70,9 @@ struct sonde_cli {
     const char *const *rest_name;
     const char *const *rest_value;
     int64_t n_rest;
+    /* Not NULL: the command was called by another one (cli_call.h), which gets a copy of the result
+     * that would be printed. */
+    struct sonde_result **taken;
 };
 
 struct sonde_command {

@@ -122,6 +122,19 @@ static enum sonde_status print_stdout(const struct sonde_buf *text, struct sonde
     return SONDE_STATUS_OK;
 }
 
+/* To the command that called this one. */
+static enum sonde_status hand_over(const struct sonde_cli *cli, const struct sonde_result *result,
+                                   struct sonde_error *error)
+{
+    struct sonde_buf archive = { .max = SIZE_MAX / 2 };
+    enum sonde_status status = sonde_result_archive(result, &archive, error);
+    sonde_result_destroy(cli->taken);
+    if (!status)
+        status = sonde_result_restore(cli->taken, archive.data, archive.size, error);
+    sonde_buf_finish(&archive);
+    return status;
+}
+
 enum sonde_status sonde_cli_emit(const struct sonde_cli *cli, struct sonde_result *result,
                                  const char *directory, const char *model_hash,
                                  struct sonde_error *error)
@@ -141,6 +154,8 @@ enum sonde_status sonde_cli_emit(const struct sonde_cli *cli, struct sonde_resul
         if (!status)
             status = write_json(result, directory, error);
     }
+    if (cli->taken)
+        return status ? status : hand_over(cli, result, error);
     struct sonde_buf text = { .max = SIZE_MAX / 2 };
     if (!status && cli->common.json) {
         status = sonde_render_json(result, &text, error);

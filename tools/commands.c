@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+/* clang-format off */
 const struct sonde_command *const sonde_commands[] = {
     &sonde_command_models,
     &sonde_command_info,
@@ -12,6 +13,7 @@ const struct sonde_command *const sonde_commands[] = {
     &sonde_command_probe,
     &sonde_command_report,
     &sonde_command_generate,
+    &sonde_command_score,
     &sonde_command_verify,
     &sonde_command_export,
     &sonde_command_import,
@@ -21,3 +23,4 @@ const struct sonde_command *const sonde_commands[] = {
     &sonde_command_completion,
     NULL,
 };
+/* clang-format on */

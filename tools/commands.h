@@ -10,6 +10,7 @@ extern const struct sonde_command sonde_command_tokenize;
 extern const struct sonde_command sonde_command_tokenizer;
 extern const struct sonde_command sonde_command_generate;
 extern const struct sonde_command sonde_command_verify;
+extern const struct sonde_command sonde_command_score;
 extern const struct sonde_command sonde_command_record;
 extern const struct sonde_command sonde_command_label;
 extern const struct sonde_command sonde_command_probes;

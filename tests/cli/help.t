@@ -54,6 +54,10 @@ $ sonde label --help
 $ sonde generate --help
 << help/generate.txt
 
+== help of score
+$ sonde score --help
+<< help/score.txt
+
 == help of verify
 $ sonde verify --help
 << help/verify.txt
