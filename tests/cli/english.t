@@ -1,0 +1,21 @@
+# What the bundled English model was made with.
+
+== the n-gram baseline is Kneser-Ney's, by a second implementation
+require /usr/bin/python3 -c "import numpy"
+$ head -n 260 $CLI/../../tools/models/english/sample.jsonl > a.jsonl; tail -n 40 $CLI/../../tools/models/english/sample.jsonl > b.jsonl
+$ for order in 2 3 5; do $CLI/../../tools/models/english/ngram-baseline --train a.jsonl --test b.jsonl --order $order | awk '$1 == "all" { print $6 }' > seen; python3 $CLI/english_reference.py a.jsonl b.jsonl $order | cmp - seen; done
+
+== the baseline over tokens reads our tokenizer as we do
+require /usr/bin/python3 -c "import numpy"
+$ head -n 260 $CLI/../../tools/models/english/sample.jsonl > a.jsonl
+$ sonde tokenizer train --jsonl a.jsonl --vocab-size 500 --special '<|endoftext|>' -o t.json --json | python3 $CLI/js.py "s['tokens'] + s['texts']" > ours
+$ $CLI/../../tools/models/english/ngram-baseline --train a.jsonl --test a.jsonl --tokenizer t.json | awk 'NR == 1 { print $5 }' | cmp - ours
+
+== the sample is what the corpus gives
+require test -e /usr/share/wordnet/data.noun
+$ $CLI/../../tools/models/english/make-corpus -o corpus | awk '{ print $1 }'
+> train
+> held-out
+$ cmp corpus/sample.jsonl $CLI/../../tools/models/english/sample.jsonl
+$ python3 -c "import json; key = lambda f: {json.loads(l)['synset'] for l in open(f)}; print(len(key('corpus/train.jsonl') & key('corpus/held-out.jsonl')))"
+> 0

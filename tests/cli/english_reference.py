@@ -1,0 +1,68 @@
+"""Kneser-Ney smoothing by its definition, one probability at a time: a second implementation for
+ngram-baseline.
+
+    english_reference.py TRAIN.jsonl TEST.jsonl ORDER      prints bits per byte
+"""
+import collections
+import json
+import math
+import sys
+
+train, test, order = sys.argv[1], sys.argv[2], int(sys.argv[3])
+PAD, END, SIZE = "pad", "end", 257
+
+
+def rows(path):
+    for line in open(path, encoding="utf-8"):
+        text = json.loads(line)["text"].encode()
+        yield [PAD] * (order - 1) + list(text) + [END]
+
+
+counts = [collections.Counter() for _ in range(order + 1)]  # by length
+before = [collections.defaultdict(set) for _ in range(order + 1)]
+for row in rows(train):
+    for end in range(order, len(row) + 1):
+        for k in range(1, order + 1):
+            gram = tuple(row[end - k:end])
+            counts[k][gram] += 1
+            if k < order:
+                before[k][gram].add(row[end - k - 1])
+for k in range(1, order):
+    for gram in counts[k]:
+        if gram[0] != PAD:
+            counts[k][gram] = len(before[k][gram])
+after = [collections.defaultdict(list) for _ in range(order + 1)]
+for k in range(1, order + 1):
+    for gram, count in counts[k].items():
+        after[k][gram[:-1]].append(count)
+
+
+def discount(k, count):
+    n = [0] + [sum(c == i for c in counts[k].values()) for i in (1, 2, 3, 4)]
+    y = n[1] / (n[1] + 2 * n[2]) if n[1] + n[2] else 0.5
+    at = min(count, 3)
+    # Where nothing was seen `at` times, 1 stands for that number; a discount is never negative.
+    return 0 if at == 0 else min(max(at - (at + 1) * y * n[at + 1] / max(n[at], 1), 0), at)
+
+
+DISCOUNT = [[discount(k, c) for c in range(4)] if k else None for k in range(order + 1)]
+
+
+def probability(gram):
+    if not gram:
+        return 1 / SIZE
+    k, lower = len(gram), probability(gram[1:])
+    seen = after[k].get(gram[:-1])
+    if not seen:
+        return lower
+    count, total = counts[k][gram], sum(seen)
+    left = sum(DISCOUNT[k][min(c, 3)] for c in seen)
+    return (max(count - DISCOUNT[k][min(count, 3)], 0) + left * lower) / total
+
+
+bits, n_bytes = 0.0, 0
+for row in rows(test):
+    for end in range(order, len(row) + 1):
+        bits -= math.log2(probability(tuple(row[end - order:end])))
+        n_bytes += 1
+print(f"{bits / n_bytes:.4f}")
