@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "core/base/rng.h"
+#include "core/tensor/plateau.h"
 
 enum { ASK_ROWS = 256 }; /* rows of a forward pass without gradient */
-static const double plateau_factor = 0.1, plateau_threshold = 1e-4;
 
 struct trainer {
     const struct sonde_mlp_data *data;
@@ -207,28 +207,14 @@ static void scale_values(const struct sonde_mlp_data *data, struct sonde_mlp_fit
     fit->real_scale = square > 0 ? sqrt(square) : 1.0;
 }
 
-struct plateau {
-    double best_loss;
-    int64_t n_bad, n_reductions;
-};
-
-static void watch_plateau(struct trainer *t, struct plateau *p, double loss)
-{
-    bool better = loss < p->best_loss * (1.0 - plateau_threshold);
-    p->best_loss = better ? loss : p->best_loss;
-    p->n_bad = better ? 0 : p->n_bad + 1;
-    if (t->options->patience < 0 || p->n_bad <= t->options->patience)
-        return;
-    t->rule.lr *= plateau_factor;
-    p->n_bad = 0;
-    p->n_reductions++;
-}
-
 static enum sonde_status run(struct trainer *t, struct sonde_error *error)
 {
     const struct sonde_mlp_options *options = t->options;
     struct sonde_mlp_fit *fit = t->fit;
-    struct plateau plateau = { .best_loss = INFINITY };
+    struct sonde_plateau plateau = sonde_plateau_defaults();
+    int64_t n_reductions = 0;
+    plateau.patience = options->patience;
+    plateau.eps = 0.0; /* every fall counts, however small the rate is */
     size_t bytes = (size_t)fit->net.n_parameters * sizeof(float);
     for (int64_t e = 0; e < options->epochs; e++) {
         struct sonde_mlp_epoch *epoch = &fit->epoch[e];
@@ -245,10 +231,12 @@ static enum sonde_status run(struct trainer *t, struct sonde_error *error)
             fit->chosen = e;
             memcpy(t->best, fit->net.parameter, bytes);
         }
-        watch_plateau(t, &plateau, epoch->validation_loss);
+        if (options->patience >= 0)
+            t->rule.lr = sonde_plateau_step(&plateau, t->rule.lr, epoch->validation_loss);
+        n_reductions += t->rule.lr < epoch->lr;
         if (options->epoch_done && !options->epoch_done(options->ctx))
             return sonde_error_set(error, SONDE_STATUS_CANCELLED, "stopped");
-        if (options->stop_after > 0 && plateau.n_reductions >= options->stop_after)
+        if (options->stop_after > 0 && n_reductions >= options->stop_after)
             break;
     }
     memcpy(fit->net.parameter, t->best, bytes);

@@ -29,7 +29,7 @@ struct sonde_mlp_options {
     struct sonde_update_rule rule; /* its lr is the first one */
     int64_t batch, epochs;
     /* The learning rate is a tenth after `patience` + 1 epochs in a row without a validation loss
-     * below 0.9999 of the best (torch.optim.lr_scheduler.ReduceLROnPlateau); < 0 = never. */
+     * below 0.9999 of the best (core/tensor/plateau.h); < 0 = never. */
     int64_t patience;
     int64_t stop_after; /* end at this many reductions; 0 = never */
     bool last;          /* the last epoch's weights, not those of the best on validation */

@@ -1,7 +1,8 @@
-/* Update rules against ten steps of PyTorch, closed forms, and what one element may not do to
- * another. */
+/* Update rules and rates on a plateau against PyTorch, closed forms, and what one element may not
+ * do to another. */
 #include <string.h>
 
+#include "core/tensor/plateau.h"
 #include "core/tensor/update.h"
 #include "tests/golden/torch/torch_trace.h"
 #include "tests/kernels/kernel_check.h"
@@ -236,6 +237,46 @@ static void test_constant_gradient(void **state)
     states_free(&c);
 }
 
+/* Rates from the same losses, two of them NaN. Each fall is one product, rounded to double here and
+ * there; the sum of two f32 in the trace holds 2^-48 of it. */
+static void test_plateau(void **state)
+{
+    struct sonde_plateau rules_of[4];
+    static const char *const names[] = { "plateau", "plateau-cooldown", "plateau-floor",
+                                         "plateau-eps" };
+    struct sonde_safetensors *file = torch_trace_open("schedules.safetensors");
+    int64_t n = 0;
+    double *losses = torch_trace_doubles(file, "losses", &n);
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        rules_of[i] = sonde_plateau_defaults();
+        rules_of[i].patience = 0;
+    }
+    rules_of[0].patience = 2;
+    rules_of[1].patience = 1;
+    rules_of[1].factor = 0.5;
+    rules_of[1].cooldown = 3;
+    rules_of[1].threshold = 0.05;
+    rules_of[2].factor = 0.3;
+    rules_of[2].min_lr = 0.01;
+    rules_of[3].factor = 0.5;
+    rules_of[3].eps = 0.02;
+    for (int i = 0; i < 4; i++) {
+        double *want = torch_trace_doubles(file, names[i], NULL), lr = 1.0;
+        for (int64_t k = 0; k < n; k++) {
+            check_close(lr, want[k], 0x1p-48 * want[k]);
+            lr = sonde_plateau_step(&rules_of[i], lr, losses[k]);
+        }
+        assert_true(lr < 0.1);
+        free(want);
+    }
+    free(losses);
+    sonde_safetensors_close(&file);
+    const struct sonde_plateau defaults = sonde_plateau_defaults();
+    assert_true(defaults.factor == 0.1 && defaults.patience == 10 && defaults.threshold == 1e-4);
+    assert_true(defaults.cooldown == 0 && defaults.min_lr == 0.0 && defaults.eps == 1e-8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_constant_gradient),
+        cmocka_unit_test(test_plateau),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the traces of PyTorch that tests/kernels/test_update.c and
-tests/reference/test_train_trace.c compare with.
+"""Makes PyTorch's traces for tests/kernels/test_update.c and tests/reference/test_train_trace.c.
 
     apt-get install python3-torch && /usr/bin/python3 tests/golden/torch/make_traces.py
 
@@ -136,6 +135,14 @@ def make_rules():
 
 # Schedules ---------------------------------------------------------------------------------------
 
+PLATEAUS = {
+    "plateau": dict(patience=2),
+    "plateau-cooldown": dict(patience=1, factor=0.5, cooldown=3, threshold=0.05),
+    "plateau-floor": dict(patience=0, factor=0.3, min_lr=0.01),
+    "plateau-eps": dict(patience=0, factor=0.5, eps=0.02),
+}
+
+
 def lr_sequence(make, n, metrics=None):
     rule = SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = make(rule)
@@ -163,6 +170,13 @@ def make_schedules():
     out.doubles("warm-linear", lr_sequence(lambda r: warm(r, 5, linear(r, 1.0, 0.5, 15)), 20))
     out.doubles("warm-constant", lr_sequence(
         lambda r: warm(r, 4, lr_scheduler.ConstantLR(r, 1.0, 1)), 8))
+    torch.manual_seed(6)
+    losses = (2.0 * 0.9 ** torch.arange(60) + 0.05 * torch.randn(60).abs() + 0.1).tolist()
+    losses[20] = losses[41] = math.nan
+    out.doubles("losses", losses)
+    plateau = lr_scheduler.ReduceLROnPlateau
+    for name, options in PLATEAUS.items():
+        out.doubles(name, lr_sequence(lambda r: plateau(r, **options), 60, losses))
     out.write("schedules.safetensors", "the learning rate of each step, from 1")
 
 
