@@ -15,6 +15,7 @@ extern const struct sonde_probe sonde_probe_ridge;
 extern const struct sonde_probe sonde_probe_lda;
 extern const struct sonde_probe sonde_probe_mean_difference;
 extern const struct sonde_probe sonde_probe_covariance;
+extern const struct sonde_probe sonde_probe_correlation;
 extern const struct sonde_probe sonde_probe_mlp;
 extern const struct sonde_probe sonde_probe_logit_lens;
 extern const struct sonde_probe sonde_probe_kv_memory;

@@ -75,11 +75,13 @@ static enum sonde_status read_options(const struct sonde_builtin *run,
     o->by_position = split ? strcmp(split, "position") == 0 : paper;
     bool uniform = kind ? strcmp(kind, "uniform") == 0 : paper;
     o->control_kind = uniform ? SONDE_CONTROL_UNIFORM : SONDE_CONTROL_WORD_TYPE;
+    const char *metric = sonde_builtin_text(run, "metric");
     o->pooling = pooling_of(sonde_builtin_text(run, "pool"));
-    o->metric = sonde_probe_metric_from_name(sonde_builtin_text(run, "metric"));
-    o->task = strcmp(task, "class") == 0  ? SONDE_TASK_CLASS
-              : strcmp(task, "real") == 0 ? SONDE_TASK_REAL
-                                          : SONDE_TASK_AUTO;
+    o->metric = metric ? sonde_probe_metric_from_name(metric) : SONDE_PROBE_METRIC_AUTO;
+    if (task)
+        o->task = strcmp(task, "class") == 0  ? SONDE_TASK_CLASS
+                  : strcmp(task, "real") == 0 ? SONDE_TASK_REAL
+                                              : SONDE_TASK_AUTO;
     if (o->method == SONDE_LINEAR_RIDGE || o->method == SONDE_LINEAR_COVARIANCE)
         o->task = SONDE_TASK_REAL;
     if (!o->labels)

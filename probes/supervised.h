@@ -67,7 +67,8 @@ SONDE_MUST_USE enum sonde_status sonde_supervised_run(const struct sonde_builtin
                                                       struct sonde_error *error);
 
 /* Options (those that the probe's descriptor has), streams, samples, metric, a loaded probe and the
- * baseline. s: run, options.method and mem_bytes are set, all else is zero. Closed by the caller,
+ * baseline. s: run, options.method and mem_bytes are set (options.task too where the probe has no
+ * option for it), all else is zero. Closed by the caller,
  * also where this fails. */
 SONDE_MUST_USE enum sonde_status sonde_supervised_open(struct sonde_supervised *s,
                                                        struct sonde_error *error);
