@@ -11,10 +11,11 @@
 enum { PLUGIN_PROBES_MAX = 64, REGISTRY_MAX = 4096 };
 
 static const struct sonde_probe *const builtins[] = {
-    &sonde_probe_linear,          &sonde_probe_ridge,      &sonde_probe_lda,
-    &sonde_probe_mean_difference, &sonde_probe_covariance, &sonde_probe_correlation,
-    &sonde_probe_mlp,             &sonde_probe_logit_lens, &sonde_probe_kv_memory,
-    &sonde_probe_attention,
+    &sonde_probe_linear,     &sonde_probe_ridge,
+    &sonde_probe_lda,        &sonde_probe_mean_difference,
+    &sonde_probe_covariance, &sonde_probe_correlation,
+    &sonde_probe_mlp,        &sonde_probe_logit_lens,
+    &sonde_probe_kv_memory,  &sonde_probe_attention,
 };
 enum { N_BUILTINS = sizeof(builtins) / sizeof(builtins[0]) };
 
