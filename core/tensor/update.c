@@ -3,8 +3,6 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "core/tensor/target.h"
-
 /* The numbers of one step, rounded to float as PyTorch rounds a Python number that meets a tensor
  * of floats. Products stand in the order in which PyTorch forms them. */
 struct factors {
@@ -223,8 +221,9 @@ static struct factors factors_of(const struct sonde_update_rule *rule, int64_t s
     return f;
 }
 
-void sonde_update_apply(const struct sonde_update_rule *rule, int64_t step, int64_t n, float *w,
-                        const float *g, float *const state[SONDE_UPDATE_STATES_MAX])
+bool sonde_update_apply_on(enum sonde_target target, const struct sonde_update_rule *rule,
+                           int64_t step, int64_t n, float *w, const float *g,
+                           float *const state[SONDE_UPDATE_STATES_MAX])
 {
     static void (*const apply[SONDE_TARGET_COUNT])(enum sonde_update_kind, const struct factors *,
                                                    const struct arrays *, int64_t) = {
@@ -234,8 +233,18 @@ void sonde_update_apply(const struct sonde_update_rule *rule, int64_t step, int6
     };
     const struct factors f = factors_of(rule, step);
     struct arrays a = { .w = w, .g = g };
+    if (target > sonde_target_here()) {
+        return false;
+    }
     for (int i = 0; i < sonde_update_states(rule); i++) {
         a.state[i] = state[i];
     }
-    apply[sonde_target_here()](rule->kind, &f, &a, n);
+    apply[target](rule->kind, &f, &a, n);
+    return true;
+}
+
+void sonde_update_apply(const struct sonde_update_rule *rule, int64_t step, int64_t n, float *w,
+                        const float *g, float *const state[SONDE_UPDATE_STATES_MAX])
+{
+    (void)sonde_update_apply_on(sonde_target_here(), rule, step, n, w, g, state);
 }

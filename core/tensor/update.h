@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/tensor/target.h"
+
 enum sonde_update_kind {
     SONDE_UPDATE_SGD,
     SONDE_UPDATE_RMSPROP, /* Hinton 2012, as in torch.optim.RMSprop */
@@ -49,5 +51,10 @@ int sonde_update_states(const struct sonde_update_rule *rule);
  * depend on how a caller cuts the arrays. */
 void sonde_update_apply(const struct sonde_update_rule *rule, int64_t step, int64_t n, float *w,
                         const float *g, float *const state[SONDE_UPDATE_STATES_MAX]);
+/* The same compiled for one target, for tests; false and nothing done where this machine lacks it.
+ */
+bool sonde_update_apply_on(enum sonde_target target, const struct sonde_update_rule *rule,
+                           int64_t step, int64_t n, float *w, const float *g,
+                           float *const state[SONDE_UPDATE_STATES_MAX]);
 
 #endif

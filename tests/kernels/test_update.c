@@ -176,6 +176,39 @@ static void test_cuts(void **state)
     }
 }
 
+/* Every vector width gives the bits of the narrowest. */
+static void test_targets(void **state)
+{
+    const int64_t n = 301;
+    (void)state;
+    for (int r = 0; r < N_RULES; r++) {
+        for (int target = SONDE_TARGET_AVX2; target < SONDE_TARGET_COUNT; target++) {
+            struct sonde_rng rng = sonde_rng_make(SONDE_SEED_DEFAULT, 40 + (uint64_t)r);
+            struct guarded w = guarded_normal(&rng, n, 1.0), g = guarded_normal(&rng, n, 1.0);
+            float *base = copy_floats(w.data, n);
+            struct states s = states_new(&rules[r].rule, n), t = states_new(&rules[r].rule, n);
+            bool here = true;
+            for (int64_t step = 1; step <= 3 && here; step++) {
+                here = sonde_update_apply_on((enum sonde_target)target, &rules[r].rule, step, n,
+                                             w.data, g.data, s.each);
+                if (here) {
+                    assert_true(sonde_update_apply_on(SONDE_TARGET_BASE, &rules[r].rule, step, n,
+                                                      base, g.data, t.each));
+                }
+            }
+            check_bits(rules[r].name, w.data, base, n);
+            for (int i = 0; i < sonde_update_states(&rules[r].rule); i++) {
+                check_bits(rules[r].name, s.each[i], t.each[i], n);
+            }
+            states_free(&s);
+            states_free(&t);
+            free(base);
+            guarded_free(&w);
+            guarded_free(&g);
+        }
+    }
+}
+
 /* NaN and infinity in a gradient stay with their weight. */
 static void test_not_finite(void **state)
 {
@@ -283,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_torch),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_targets),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_constant_gradient),
         cmocka_unit_test(test_plateau),
