@@ -15,6 +15,11 @@
 #include "tests/unit/train/train_support.h"
 
 static const double unit = 0x1p-24;
+static const char llama[] =
+    "{'model_type': 'llama', 'vocab_size': 11, 'hidden_size': 8, 'num_hidden_layers': 2, "
+    "'num_attention_heads': 2, 'num_key_value_heads': 1, 'intermediate_size': 12, "
+    "'rms_norm_eps': 1e-6, 'max_position_embeddings': 16, 'rope_theta': 10000, "
+    "'hidden_act': 'silu', 'tie_word_embeddings': true}";
 
 static struct sonde_examples *read_examples(const struct sonde_safetensors *file, int64_t n_outputs)
 {
@@ -177,15 +182,78 @@ static void test_llama(void **state)
     options.rule.beta2 = 0.95;
     options.rule.weight_decay = 0.1;
     t.examples = read_examples(t.file, 0);
-    t.model =
-        train_model("{'model_type': 'llama', 'vocab_size': 11, 'hidden_size': 8, "
-                    "'num_hidden_layers': 2, 'num_attention_heads': 2, "
-                    "'num_key_value_heads': 1, 'intermediate_size': 12, 'rms_norm_eps': 1e-6, "
-                    "'max_position_embeddings': 16, 'rope_theta': 10000, 'hidden_act': 'silu', "
-                    "'tie_word_embeddings': true}",
-                    SONDE_INIT_NORMAL, 1);
+    t.model = train_model(llama, SONDE_INIT_NORMAL, 1);
     follow(&t, &options);
     trace_close(&t);
+}
+
+/* The llama's weights after one step of SGD, [n of all] of the caller. */
+static double *one_step(double lr, double clip_norm, double clip_value, int64_t *n)
+{
+    struct trace t = { .file = torch_trace_open("llama.safetensors") };
+    struct sonde_trainer_options options = { .objective = SONDE_OBJECTIVE_NEXT_TOKEN,
+                                             .rule = sonde_update_defaults(SONDE_UPDATE_SGD),
+                                             .clip_norm = clip_norm,
+                                             .clip_value = clip_value,
+                                             .batch_sequences = 4 };
+    struct sonde_trainer *trainer = NULL;
+    struct sonde_error error = { 0 };
+    int64_t n_parameters = 0, at = 0;
+    options.rule.lr = lr;
+    t.examples = read_examples(t.file, 0);
+    t.model = train_model(llama, SONDE_INIT_NORMAL, 1);
+    load_weights(&t);
+    const struct sonde_example_source source = sonde_examples_source(t.examples);
+    check_ok(sonde_trainer_create(&trainer, t.model, &source, &options, &error), &error);
+    check_ok(sonde_trainer_step(trainer, NULL, &error), &error);
+    const struct sonde_parameter *p = sonde_model_parameter_list(t.model, &n_parameters);
+    *n = sonde_model_parameters(t.model);
+    double *weights = malloc((size_t)*n * sizeof *weights);
+    assert_non_null(weights);
+    for (int64_t i = 0; i < n_parameters; i++) {
+        for (int64_t j = 0; j < p[i].rows * p[i].columns; j++) {
+            weights[at++] = (double)p[i].data[j];
+        }
+    }
+    sonde_trainer_destroy(&trainer);
+    trace_close(&t);
+    return weights;
+}
+
+/* By value, with and without the norm before it: SGD at rate 1 gives the gradient, SGD with
+ * clipping must take that gradient, scaled and cut. The norm there is above 7, PyTorch's is in the
+ * trace. Tolerance: weights and gradients are below 4, each difference and product rounds once: 6
+ * units of 4. */
+static void test_clipping(void **state)
+{
+    static const struct {
+        double norm, value;
+    } cases[] = { { 0.0, 0.1 }, { 2.0, 0.0 }, { 2.0, 0.05 }, { 100.0, 0.0 } };
+    int64_t n = 0;
+    double *before = one_step(1e-30, 0.0, 0.0, &n), *after = one_step(1.0, 0.0, 0.0, &n);
+    double square = 0.0;
+    (void)state;
+    for (int64_t i = 0; i < n; i++) {
+        square += (before[i] - after[i]) * (before[i] - after[i]);
+        assert_true(fabs(before[i]) < 4.0 && fabs(after[i]) < 4.0);
+    }
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        double *got = one_step(1.0, cases[c].norm, cases[c].value, &n);
+        const double ratio = cases[c].norm / (sqrt(square) + 1e-6);
+        int64_t n_cut = 0;
+        for (int64_t i = 0; i < n; i++) {
+            double g = (before[i] - after[i]) * (cases[c].norm > 0.0 ? fmin(ratio, 1.0) : 1.0);
+            if (cases[c].value > 0.0 && fabs(g) > cases[c].value) {
+                g = copysign(cases[c].value, g);
+                n_cut++;
+            }
+            check_close(got[i], before[i] - g, 24.0 * unit);
+        }
+        assert_true(cases[c].value > 0.0 ? n_cut > 0 && n_cut < n : n_cut == 0);
+        free(got);
+    }
+    free(after);
+    free(before);
 }
 
 /* The rates of PyTorch's schedulers, the first at its step 0. PyTorch forms some of them step by
@@ -228,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_encoder),
         cmocka_unit_test(test_llama),
+        cmocka_unit_test(test_clipping),
         cmocka_unit_test(test_schedules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
