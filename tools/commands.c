@@ -12,6 +12,7 @@ const struct sonde_command *const sonde_commands[] = {
     &sonde_command_probes,
     &sonde_command_probe,
     &sonde_command_report,
+    &sonde_command_train,
     &sonde_command_generate,
     &sonde_command_score,
     &sonde_command_verify,

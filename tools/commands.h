@@ -9,6 +9,7 @@ extern const struct sonde_command sonde_command_info;
 extern const struct sonde_command sonde_command_tokenize;
 extern const struct sonde_command sonde_command_tokenizer;
 extern const struct sonde_command sonde_command_generate;
+extern const struct sonde_command sonde_command_train;
 extern const struct sonde_command sonde_command_verify;
 extern const struct sonde_command sonde_command_score;
 extern const struct sonde_command sonde_command_record;

@@ -12,7 +12,7 @@
  *   "corpus": CORPUS        one of "formal": "dyck-1:n=10000,len=2..50" | "file": PATH (a text a
  *                           line) | "whole": PATH (all one text) | "jsonl": PATH with "field":
  *                           "text" | "conllu": PATH | "ids": PATH (.npy); and
- *                             "label": FIELD    jsonl: the class (a string or an integer)
+ *                             "label": FIELD    jsonl: the class, a string
  *                             "pack": N         texts one behind the other, each with the
  *                                               end-of-text token behind it, cut every N tokens
  *                             "bos": "auto"|"always"|"never"      "eos": true|false

@@ -8,6 +8,7 @@
 #include "core/train/recipe_internal.h"
 
 #define COUNT_MAX (INT64_C(1) << 40)
+#define EPOCHS_MAX (INT64_C(1) << 20)
 #define NUMBER_MAX 1e30
 
 static const char *const corpus_keys[] = { "formal", "file",  "whole",      "jsonl",      "conllu",
@@ -309,6 +310,13 @@ static void read_objective(struct sonde_recipe_reader *r, const struct sonde_jso
                           c->label ? "corpus: \"label\" goes with the objective classification"
                                    : "objective classification needs a corpus with a \"label\"");
     }
+    for (int64_t i = -1; i < r->recipe->n_validations; i++) {
+        const struct sonde_recipe_corpus *v = i < 0 ? c : &r->recipe->validation[i];
+        if (k_hot && (v->pack || v->eos || v->limit || v->skip_every || v->only_every)) {
+            sonde_recipe_fail(r, "%s: with objective %s a formal language is taken as it is",
+                              v->name, words[objective]);
+        }
+    }
     for (int64_t i = 0; i < r->recipe->n_validations; i++) {
         const struct sonde_recipe_corpus *v = &r->recipe->validation[i];
         if ((v->label != NULL) != (c->label != NULL) ||
@@ -327,7 +335,12 @@ static void read_times(struct sonde_recipe_reader *r, const struct sonde_json *r
         sonde_recipe_object(r, root, "checkpoint", checkpoint_keys);
     const struct sonde_json *validate = sonde_recipe_object(r, root, "validate", validate_keys);
     read_either(r, root, "", "epochs", "steps", &recipe->n_epochs, &recipe->n_steps);
+    if (recipe->n_epochs > EPOCHS_MAX) {
+        sonde_recipe_fail(r, "epochs is %lld, expected at most %lld", (long long)recipe->n_epochs,
+                          (long long)EPOCHS_MAX);
+    }
     recipe->options.schedule.n_steps = recipe->n_steps;
+    recipe->options.schedule_epochs = recipe->n_epochs;
     recipe->checkpoint_every =
         sonde_recipe_i64(r, checkpoint, "checkpoint", "every", 0, 0, COUNT_MAX);
     recipe->checkpoint_keep =

@@ -83,7 +83,8 @@ struct sonde_trainer {
     int64_t order_epoch;             /* the epoch that it is for; -1 none */
     struct sonde_trainer_item *item; /* [capacity] of the batch in hand */
     int64_t item_capacity;
-    int64_t longest; /* example */
+    int64_t longest;   /* example */
+    bool epochs_alike; /* every epoch has as many steps */
     int64_t plan_bytes;
     struct sonde_train_position position;
 };

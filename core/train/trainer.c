@@ -74,6 +74,7 @@ static enum sonde_status look_through(struct sonde_trainer *t, struct sonde_erro
 {
     const struct sonde_spec *spec = sonde_model_spec(t->model);
     int64_t rows = 0;
+    bool all_count = true;
     for (int64_t i = 0; i < t->source.n; i++) {
         struct sonde_example example;
         enum sonde_status status = t->source.get(t->source.ctx, i, &example, error);
@@ -90,10 +91,14 @@ static enum sonde_status look_through(struct sonde_trainer *t, struct sonde_erro
                                    (long long)spec->n_ctx);
         }
         t->longest = example.n_tokens > t->longest ? example.n_tokens : t->longest;
-        rows += t->task.objective == SONDE_OBJECTIVE_MASKED_TOKEN
-                    ? example.n_tokens
-                    : sonde_task_rows(&t->task, &example, i, 0);
+        const int64_t n = t->task.objective == SONDE_OBJECTIVE_MASKED_TOKEN
+                              ? example.n_tokens
+                              : sonde_task_rows(&t->task, &example, i, 0);
+        all_count = all_count && n > 0;
+        rows += n;
     }
+    t->epochs_alike = all_count && t->task.objective != SONDE_OBJECTIVE_MASKED_TOKEN &&
+                      (!t->options.shuffle || t->options.batch_sequences > 0);
     if (rows == 0) {
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "no row of any example has something to learn");
@@ -220,6 +225,10 @@ static enum sonde_status fill(struct sonde_trainer *t, struct sonde_error *error
         if (!t->order) {
             return sonde_error_memory(error, "the order of the examples");
         }
+    }
+    if (status == SONDE_STATUS_OK && t->options.schedule_epochs > 0) {
+        status = sonde_trainer_count_steps(t, t->options.schedule_epochs,
+                                           &t->options.schedule.n_steps, error);
     }
     return status;
 }
@@ -476,6 +485,50 @@ static enum sonde_status next_batch(struct sonde_trainer *t, struct sonde_train_
     }
 }
 
+/* Where nothing is left to learn in the epoch, it is done: the next step belongs to another one. */
+static enum sonde_status skip_idle_end(struct sonde_trainer *t, struct sonde_error *error)
+{
+    for (int64_t k = t->position.taken; k < t->source.n; k++) {
+        struct sonde_example example;
+        const int64_t index = index_at(t, k);
+        enum sonde_status status = t->source.get(t->source.ctx, index, &example, error);
+        if (status != SONDE_STATUS_OK ||
+            sonde_task_rows(&t->task, &example, index, t->position.epoch) > 0) {
+            return status;
+        }
+    }
+    t->position.taken = t->source.n;
+    return SONDE_STATUS_OK;
+}
+
+enum sonde_status sonde_trainer_count_steps(struct sonde_trainer *t, int64_t n_epochs,
+                                            int64_t *n_steps, struct sonde_error *error)
+{
+    const struct sonde_train_position before = t->position;
+    enum sonde_status status = SONDE_STATUS_OK;
+    struct sonde_train_step step;
+    const int64_t n_counted = t->epochs_alike ? 1 : n_epochs;
+    int64_t n = 0;
+    t->position = (struct sonde_train_position){ 0 };
+    while (status == SONDE_STATUS_OK &&
+           (t->position.epoch < n_counted - 1 || t->position.taken < t->source.n)) {
+        status = next_batch(t, &step, error);
+        if (status == SONDE_STATUS_OK) {
+            n++;
+            advance(t, &step);
+            status = skip_idle_end(t, error);
+        }
+    }
+    t->position = before;
+    if (status == SONDE_STATUS_OK && t->epochs_alike && !sonde_mul_i64(n, n_epochs, &n)) {
+        return sonde_error_set(error, SONDE_STATUS_LIMIT, "%lld epochs", (long long)n_epochs);
+    }
+    if (status == SONDE_STATUS_OK) {
+        *n_steps = n;
+    }
+    return status;
+}
+
 enum sonde_status sonde_trainer_step(struct sonde_trainer *t, struct sonde_train_step *out,
                                      struct sonde_error *error)
 {
@@ -504,7 +557,7 @@ enum sonde_status sonde_trainer_step(struct sonde_trainer *t, struct sonde_train
     if (out) {
         *out = step;
     }
-    return SONDE_STATUS_OK;
+    return skip_idle_end(t, error);
 }
 
 enum sonde_status sonde_trainer_epoch(struct sonde_trainer *t,

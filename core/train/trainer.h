@@ -40,6 +40,7 @@ struct sonde_trainer_options {
     struct sonde_update_rule rule;
     bool decay_matrices_only; /* weight decay spares gains and biases; false = as PyTorch */
     struct sonde_schedule schedule;
+    int64_t schedule_epochs; /* > 0: schedule.n_steps is the number of steps of so many epochs */
     double clip_norm;  /* gradients whose norm over all weights is larger are scaled down to it:
                           torch.nn.utils.clip_grad_norm_; 0 = off */
     double clip_value; /* then each element is held to +- this; 0 = off */
@@ -98,6 +99,10 @@ SONDE_MUST_USE enum sonde_status sonde_trainer_step(struct sonde_trainer *traine
 SONDE_MUST_USE enum sonde_status sonde_trainer_epoch(struct sonde_trainer *trainer,
                                                      const struct sonde_progress *progress,
                                                      double *mean_loss, struct sonde_error *error);
+/* Steps of the first n epochs: exact, though batches by tokens differ from epoch to epoch. */
+SONDE_MUST_USE enum sonde_status sonde_trainer_count_steps(struct sonde_trainer *trainer,
+                                                           int64_t n_epochs, int64_t *n_steps,
+                                                           struct sonde_error *error);
 const struct sonde_train_position *sonde_trainer_position(const struct sonde_trainer *trainer);
 /* Bytes that the trainer takes at most: gradients, states, and the plan of the lanes. */
 int64_t sonde_trainer_plan_bytes(const struct sonde_trainer *trainer);

@@ -50,6 +50,10 @@ $ sonde help record | cmp - $CLI/help/record.txt
 $ sonde label --help
 << help/label.txt
 
+== help of train
+$ sonde train --help
+<< help/train.txt
+
 == help of generate
 $ sonde generate --help
 << help/generate.txt

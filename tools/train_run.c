@@ -1,0 +1,273 @@
+#include "tools/train_run.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/file.h"
+#include "core/base/num.h"
+#include "tools/cli.h"
+
+enum {
+    LOGGED_STEPS = 1000, /* lines of the log for a whole training, about */
+};
+
+void sonde_train_run_close(struct sonde_train_run **run)
+{
+    if (!run || !*run)
+        return;
+    struct sonde_train_run *r = *run;
+    if (r->log)
+        fclose(r->log);
+    sonde_trainer_destroy(&r->trainer);
+    sonde_model_close(&r->model);
+    sonde_train_input_close(&r->input);
+    sonde_recipe_destroy(&r->recipe);
+    sonde_buf_finish(&r->recipe_bytes);
+    free(r->history.point);
+    free(r->history.validated);
+    free(r);
+    *run = NULL;
+}
+
+static enum sonde_status load_recipe(struct sonde_train_run *r, struct sonde_error *error)
+{
+    enum sonde_status status =
+        sonde_file_load(r->options.recipe, SONDE_RECIPE_MAX_BYTES, &r->recipe_bytes, error);
+    if (!status)
+        status = sonde_recipe_load(&r->recipe, r->options.recipe, error);
+    if (status)
+        return status;
+    uint8_t digest[SONDE_SHA256_BYTES];
+    struct sonde_sha256 *hash = sonde_sha256_create();
+    if (!hash)
+        return sonde_error_memory(error, "hashing");
+    sonde_sha256_update(hash, r->recipe_bytes.data, r->recipe_bytes.size);
+    sonde_sha256_digest(hash, digest);
+    sonde_sha256_hex(digest, r->recipe_hash);
+    sonde_sha256_destroy(&hash);
+    return SONDE_STATUS_OK;
+}
+
+/* Whether the folder holds a training or a model: it is not written over. */
+static enum sonde_status check_folder(const struct sonde_train_run *r, struct sonde_error *error)
+{
+    static const char *const names[] = { "checkpoints", "model.safetensors", "log.jsonl" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !r->options.resume; i++) {
+        char *path = sonde_path_join(r->options.folder, names[i]);
+        if (!path)
+            return sonde_error_memory(error, "a path");
+        const bool there = sonde_path_exists(path);
+        free(path);
+        if (there)
+            return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                   "%s holds a training already (%s): --resume goes on with it, or "
+                                   "name another folder",
+                                   r->options.folder, names[i]);
+    }
+    return SONDE_STATUS_OK;
+}
+
+/* The model, the examples and the trainer share the budget. */
+static enum sonde_status make_trainer(struct sonde_train_run *r, struct sonde_error *error)
+{
+    enum sonde_status status = sonde_train_input_open(&r->input, r->recipe, error);
+    if (!status)
+        status = sonde_model_create(&r->model, r->input->config, "model", &r->recipe->init, error);
+    if (!status)
+        status = sonde_train_input_read(r->input, sonde_model_spec(r->model), r->options.max_bytes,
+                                        r->options.progress, error);
+    if (status)
+        return status;
+    struct sonde_trainer_options options = r->recipe->options;
+    options.pool = r->options.pool;
+    options.mask_id = r->input->mask_id;
+    if (r->options.max_bytes) {
+        int64_t left = r->options.max_bytes - sonde_examples_bytes(r->input->train);
+        for (int64_t i = 0; i < r->recipe->n_validations; i++)
+            left -= sonde_examples_bytes(r->input->validation[i]);
+        options.max_bytes = left > 1 ? (size_t)left : 1;
+    }
+    const struct sonde_example_source source = sonde_examples_source(r->input->train);
+    status = sonde_trainer_create(&r->trainer, r->model, &source, &options, error);
+    r->n_steps = r->recipe->n_steps;
+    if (!status && r->recipe->n_epochs)
+        status = sonde_trainer_count_steps(r->trainer, r->recipe->n_epochs, &r->n_steps, error);
+    return status;
+}
+
+static enum sonde_status resume(struct sonde_train_run *r, struct sonde_error *error)
+{
+    char *state = NULL;
+    r->resumed_at = -1;
+    if (!r->options.resume)
+        return SONDE_STATUS_OK;
+    enum sonde_status status = sonde_train_checkpoint_find(r->options.folder, &state, error);
+    r->resumed_at = 0;
+    if (!status && state) {
+        status = sonde_trainer_load(r->trainer, state, r->recipe_hash, error);
+        if (status == SONDE_STATUS_ARGUMENT)
+            sonde_error_prepend(error, "another recipe (or another seed) made %s",
+                                r->options.folder);
+        r->resumed_at = sonde_trainer_position(r->trainer)->step;
+    }
+    free(state);
+    return status;
+}
+
+enum sonde_status sonde_train_run_open(struct sonde_train_run **out,
+                                       const struct sonde_train_run_options *options,
+                                       struct sonde_error *error)
+{
+    struct sonde_train_run *r = calloc(1, sizeof(*r));
+    if (!r)
+        return sonde_error_memory(error, "a training");
+    r->options = *options;
+    enum sonde_status status = load_recipe(r, error);
+    if (!status)
+        status = check_folder(r, error);
+    if (!status)
+        status = make_trainer(r, error);
+    if (!status)
+        status = resume(r, error);
+    if (status) {
+        sonde_train_run_close(&r);
+        return status;
+    }
+    r->last_step = r->n_steps;
+    if (options->last_step && options->last_step < r->last_step)
+        r->last_step = options->last_step;
+    r->log_every = (r->n_steps + LOGGED_STEPS - 1) / LOGGED_STEPS;
+    *out = r;
+    return SONDE_STATUS_OK;
+}
+
+static enum sonde_status validate(struct sonde_train_run *r, struct sonde_error *error)
+{
+    const struct sonde_trainer_options *o = &r->recipe->options;
+    const struct sonde_evaluate_options how = { .objective = o->objective,
+                                                .pool = r->options.pool,
+                                                .progress = r->options.progress,
+                                                .seed = o->seed,
+                                                .mask_rate = o->mask_rate,
+                                                .mask_id = r->input->mask_id };
+    const int64_t step = sonde_trainer_position(r->trainer)->step;
+    const struct sonde_train_history *h = &r->history;
+    if (h->n_validated > 0 && h->validated[h->n_validated - 1].step == step)
+        return SONDE_STATUS_OK;
+    for (int64_t i = 0; i < r->recipe->n_validations; i++) {
+        const struct sonde_example_source source = sonde_examples_source(r->input->validation[i]);
+        struct sonde_train_validated v = { .step = step, .which = i };
+        enum sonde_status status = sonde_evaluate(r->model, &source, &how, &v.found, error);
+        if (status)
+            return status;
+        status = sonde_train_log_validated(r, &v, error);
+        if (status)
+            return status;
+    }
+    return SONDE_STATUS_OK;
+}
+
+static enum sonde_status write_checkpoint(struct sonde_train_run *r, struct sonde_error *error)
+{
+    if (fflush(r->log) != 0)
+        return sonde_error_set(error, SONDE_STATUS_IO, "log.jsonl: %s", strerror(errno));
+    return sonde_train_checkpoint_write(r, error);
+}
+
+static enum sonde_status note_step(struct sonde_train_run *r, const struct sonde_train_step *step,
+                                   struct sonde_error *error)
+{
+    r->loss_sum += step->loss * (double)step->n_rows;
+    r->rows += (double)step->n_rows;
+    r->tokens += step->n_tokens;
+    r->n_tokens_now += step->n_tokens;
+    if (step->step % r->log_every != 0 && step->step != r->last_step)
+        return SONDE_STATUS_OK;
+    const double now = sonde_cli_seconds();
+    const struct sonde_train_point point = { .step = step->step,
+                                             .epoch = step->epoch,
+                                             .lr = step->lr,
+                                             .loss = r->loss_sum / r->rows,
+                                             .tokens_per_second =
+                                                 (double)r->tokens / fmax(now - r->since, 1e-9) };
+    r->loss_sum = r->rows = 0.0;
+    r->tokens = 0;
+    r->since = now;
+    return sonde_train_log_point(r, &point, error);
+}
+
+/* A checkpoint is kept where the work is stopped. */
+static enum sonde_status stopped(struct sonde_train_run *r, struct sonde_error *error)
+{
+    const int64_t step = sonde_trainer_position(r->trainer)->step;
+    enum sonde_status status = write_checkpoint(r, error);
+    return status ? status
+                  : sonde_error_set(error, SONDE_STATUS_CANCELLED,
+                                    "stopped at step %lld of %lld: --resume goes on from there",
+                                    (long long)step, (long long)r->n_steps);
+}
+
+static enum sonde_status train(struct sonde_train_run *r, struct sonde_error *error)
+{
+    const struct sonde_recipe *recipe = r->recipe;
+    const struct sonde_train_position *position = sonde_trainer_position(r->trainer);
+    enum sonde_status status = SONDE_STATUS_OK;
+    r->since = sonde_cli_seconds();
+    while (!status && position->step < r->last_step) {
+        struct sonde_train_step step;
+        const double begin = sonde_cli_seconds();
+        status = sonde_trainer_step(r->trainer, &step, error);
+        r->seconds += sonde_cli_seconds() - begin;
+        if (!status)
+            status = note_step(r, &step, error);
+        const bool epoch_done = position->taken == sonde_examples_count(r->input->train);
+        const int64_t every = recipe->validate_every;
+        if (!status && (every ? step.step % every == 0 : epoch_done)) {
+            status = validate(r, error);
+            r->since = sonde_cli_seconds();
+            if (status == SONDE_STATUS_CANCELLED)
+                return stopped(r, error);
+        }
+        if (!status && recipe->checkpoint_every && step.step % recipe->checkpoint_every == 0)
+            status = write_checkpoint(r, error);
+        if (!status && !sonde_progress_update(r->options.progress, "train", position->step,
+                                              r->last_step, "steps"))
+            return stopped(r, error);
+    }
+    return status;
+}
+
+static enum sonde_status copy_recipe(const struct sonde_train_run *r, struct sonde_error *error)
+{
+    char *path = sonde_path_join(r->options.folder, "recipe.json");
+    enum sonde_status status =
+        path ? sonde_file_save(path, r->recipe_bytes.data, r->recipe_bytes.size, error)
+             : sonde_error_memory(error, "a path");
+    free(path);
+    return status;
+}
+
+enum sonde_status sonde_train_run_go(struct sonde_train_run *r, struct sonde_error *error)
+{
+    enum sonde_status status = sonde_path_make_directory(r->options.folder, error);
+    if (!status)
+        status = copy_recipe(r, error);
+    if (!status)
+        status = sonde_train_log_open(r, error);
+    if (!status)
+        status = train(r, error);
+    if (!status) {
+        status = validate(r, error);
+        if (status == SONDE_STATUS_CANCELLED)
+            status = stopped(r, error);
+    }
+    /* A training that is cut short goes on from here. */
+    if (!status && (r->recipe->checkpoint_every || r->last_step < r->n_steps))
+        status = write_checkpoint(r, error);
+    enum sonde_status closed = sonde_train_log_close(r, status ? NULL : error);
+    status = status ? status : closed;
+    return status ? status : sonde_train_write_model(r, r->options.folder, error);
+}
