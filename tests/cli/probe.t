@@ -1,7 +1,7 @@
 # The probes from the command line: names of tables and columns, what goes where, what is refused.
 
 == the list of probes
-$ sonde probes --json | python3 $CLI/js.py "{'linear', 'logit-lens', 'kv-memory', 'attention'} <= {x['name'] for x in tab('probes')}"
+$ sonde probes --json | python3 $CLI/js.py "{'linear', 'covariance', 'correlation', 'mlp', 'logit-lens', 'kv-memory', 'attention'} <= {x['name'] for x in tab('probes')}"
 > True
 
 == a probe that is not there
