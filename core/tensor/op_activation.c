@@ -1,6 +1,5 @@
 /* Elementwise ops. Tensors are contiguous and are treated as one row of values. */
 #include <assert.h>
-#include <math.h>
 
 #include "core/tensor/op_common.h"
 #include "core/tensor/tape.h"
@@ -107,12 +106,8 @@ static void slopes(float *slope, const float *x, enum sonde_activation kind, int
     const struct sonde_vector_kernels *vector = sonde_vector_kernels();
     float buffer[SLOPE_BUFFER];
     switch (kind) {
-    case SONDE_ACTIVATION_GELU: /* Phi(x) + x phi(x) */
-        for (int64_t i = 0; i < n; i++) {
-            const double v = (double)x[i];
-            slope[i] = (float)(0.5 * erfc(-v * 0.70710678118654752) +
-                               v * 0.39894228040143268 * exp(-0.5 * v * v));
-        }
+    case SONDE_ACTIVATION_GELU:
+        vector->gelu_slope(slope, x, n);
         break;
     case SONDE_ACTIVATION_GELU_TANH:
         gate_slopes(slope, x, 1.5957691216057308f, 0.07135481282687983f, n);

@@ -378,23 +378,19 @@ static void score_gradient(const struct attention_gradient *g, const struct bloc
 {
     const struct attention *a = &g->a;
     const int64_t n_keys = a->k.dim[0], n_queries = a->q.dim[0];
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
     const float cap = a->args->softcap;
     for (int64_t t = b->first; t < b->last; t++) {
         const int64_t row = (t - b->first) * n_keys, all = (b->head * n_queries + t) * n_keys;
         const int64_t low = visible_begin(a, t), high = visible_end(a, t);
         const float *p = b->pattern + row;
-        double sum = 0.0;
-        for (int64_t s = low; s < high; s++) {
-            sum += (double)d[row + s] * (double)p[s];
-        }
+        const double sum = vector->dot(d + row + low, p + low, high - low);
         for (int64_t s = low; s < high && g->d_pattern; s++) {
             g->d_pattern[all + s] += d[row + s];
         }
         fill(d + row, b->low, low, 0.0f);
         fill(d + row, high, b->high, 0.0f);
-        for (int64_t s = low; s < high; s++) {
-            d[row + s] = (float)((double)p[s] * ((double)d[row + s] - sum));
-        }
+        vector->softmax_slope(d + row + low, p + low, sum, high - low);
         for (int64_t s = low; s < high && g->d_scores; s++) {
             g->d_scores[all + s] += d[row + s];
         }

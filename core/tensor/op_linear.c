@@ -192,12 +192,16 @@ static void weight_rows(void *arg, int64_t i, int worker)
 static void bias_columns(void *arg, int64_t first, int64_t last)
 {
     const struct weight_task *a = arg;
-    for (int64_t o = first; o < last; o++) {
-        double sum = 0.0;
+    double sum[BACK_COLUMNS];
+    for (int64_t at = first; at < last; at += BACK_COLUMNS) {
+        const int64_t n = sonde_min_i64(BACK_COLUMNS, last - at);
+        memset(sum, 0, (size_t)n * sizeof(*sum));
         for (int64_t t = 0; t < a->r->n_rows; t++) {
-            sum += (double)a->dy[t * a->r->n_out + o];
+            sonde_vector_kernels()->accumulate(sum, a->dy + t * a->r->n_out + at, n);
         }
-        a->dw[o] += (float)sum;
+        for (int64_t o = 0; o < n; o++) {
+            a->dw[at + o] += (float)sum[o];
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 #include <stdlib.h>
 
 #include "core/tensor/op_common.h"
@@ -70,7 +71,7 @@ struct norm_record {
 
 struct norm_gradient {
     const struct norm_record *r;
-    const float *dy, *gain; /* gain NULL = 1 */
+    const float *dy, *gain;
     float *dx;
     float *d_scale, *d_normalized; /* watched side values or NULL */
     double *mean, *factor;         /* [T] of x, and 1 / scale */
@@ -90,26 +91,19 @@ static void norm_vjp_row(const struct norm_gradient *a, int64_t t)
     const double mean = centred ? vector->sum(x, n) / (double)n : 0.0;
     const double variance = vector->sum_squares(x, mean, n) / (double)n;
     const double factor = 1.0 / sqrt(variance + a->r->args.eps);
-    double sum = 0.0, along = 0.0;
+    double sums[2]; /* of g, and of g times the normalized value */
     a->mean[t] = mean;
     a->factor[t] = factor;
-    for (int64_t d = 0; d < n; d++) {
-        const double g = a->gain ? (double)dy[d] * (double)a->gain[d] : (double)dy[d];
-        sum += g;
-        along += g * (((double)x[d] - mean) * factor);
-        if (a->d_normalized) {
-            a->d_normalized[at + d] += (float)g;
-        }
+    vector->norm_sums(x, dy, a->gain, mean, factor, n, sums);
+    for (int64_t d = 0; d < n && a->d_normalized; d++) {
+        a->d_normalized[at + d] += (float)((double)dy[d] * (double)a->gain[d]);
     }
     if (a->d_scale) {
-        a->d_scale[t] -= (float)(along * factor);
+        a->d_scale[t] -= (float)(sums[1] * factor);
     }
-    const double shift = centred ? sum / (double)n : 0.0, slope = along / (double)n;
-    for (int64_t d = 0; d < n; d++) {
-        const double g = a->gain ? (double)dy[d] * (double)a->gain[d] : (double)dy[d];
-        const double normalized = ((double)x[d] - mean) * factor;
-        a->dx[at + d] += (float)((g - shift - normalized * slope) * factor);
-    }
+    const struct sonde_norm_slope by = { mean, factor, centred ? sums[0] / (double)n : 0.0,
+                                         sums[1] / (double)n };
+    vector->norm_slope(a->dx + at, x, dy, a->gain, &by, n);
 }
 
 static void norm_vjp_rows(void *arg, int64_t first, int64_t last)
@@ -122,21 +116,36 @@ static void norm_vjp_rows(void *arg, int64_t first, int64_t last)
 static void norm_vjp_columns(void *arg, int64_t first, int64_t last)
 {
     const struct norm_gradient *a = arg;
-    const int64_t n = a->r->width;
-    for (int64_t d = first; d < last; d++) {
-        double gain = 0.0, bias = 0.0;
+    enum { COLUMNS = 256 };
+    double gain[COLUMNS], bias[COLUMNS];
+    for (int64_t at = first; at < last; at += COLUMNS) {
+        const int64_t n = sonde_min_i64(COLUMNS, last - at);
+        memset(gain, 0, (size_t)n * sizeof(*gain));
+        memset(bias, 0, (size_t)n * sizeof(*bias));
         for (int64_t t = 0; t < a->r->n_rows; t++) {
-            const double dy = (double)a->dy[t * n + d], x = (double)a->r->x_copy[t * n + d];
-            bias += dy;
-            gain += dy * ((x - a->mean[t]) * a->factor[t]);
+            const int64_t row = t * a->r->width + at;
+            sonde_vector_kernels()->norm_columns(gain, bias, a->r->x_copy + row, a->dy + row,
+                                                 a->mean[t], a->factor[t], n);
         }
-        if (a->d_gain) {
-            a->d_gain[d] += (float)gain;
+        for (int64_t d = 0; d < n && a->d_gain; d++) {
+            a->d_gain[at + d] += (float)gain[d];
         }
-        if (a->d_bias) {
-            a->d_bias[d] += (float)bias;
+        for (int64_t d = 0; d < n && a->d_bias; d++) {
+            a->d_bias[at + d] += (float)bias[d];
         }
     }
+}
+
+/* The gain, or ones where there is none. */
+static const float *gain_or_ones(struct sonde_op_context *ctx, const struct sonde_norm_args *args,
+                                 int64_t n)
+{
+    const float *gain = offset_gain(ctx, args, n);
+    float *ones = gain || ctx->failed ? NULL : sonde_op_scratch(ctx, n);
+    for (int64_t d = 0; d < n && ones; d++) {
+        ones[d] = 1.0f;
+    }
+    return gain ? gain : ones;
 }
 
 static void norm_vjp(struct sonde_op_context *ctx, const void *record)
@@ -151,7 +160,7 @@ static void norm_vjp(struct sonde_op_context *ctx, const void *record)
     const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
     struct sonde_norm_args args = r->args;
     args.gain = &r->gain;
-    a.gain = offset_gain(ctx, &args, r->width);
+    a.gain = gain_or_ones(ctx, &args, r->width);
     a.mean = sonde_arena_alloc(ctx->arena, r->n_rows, sizeof(*a.mean));
     a.factor = sonde_arena_alloc(ctx->arena, r->n_rows, sizeof(*a.factor));
     ctx->failed = ctx->failed || !a.mean || !a.factor;

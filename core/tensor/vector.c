@@ -175,11 +175,11 @@ SONDE_TARGET_BODY void tanh_body(float *y, const float *x, float cap, int64_t n)
     }
 }
 
-/* x Phi(x), a = |x|. For a <= 1, Phi(x) = 1/2 + x P(x^2), off by 7.2e-10. Beyond, the tail is
+/* Phi(x), a = |x|. For a <= 1, Phi(x) = 1/2 + x P(x^2), off by 7.2e-10. Beyond, the tail is
  * Phi(-a) = exp(-a^2 / 2) Q(s) / (1 + 2a) with s = (a - 3) / (a + 3), Q off by 7.9e-9 for a <= 14;
  * the exponential is 0 beyond 14.43. The negative side keeps its digits, which 1 + erf would
  * cancel. */
-SONDE_TARGET_BODY float gelu_one(float x)
+SONDE_TARGET_BODY float normal_cdf_one(float x)
 {
     float a = sonde_float_of(sonde_bits_of(x) & 0x7fffffffu);
     a = a > 14.5f ? 14.5f : a;
@@ -204,13 +204,108 @@ SONDE_TARGET_BODY float gelu_one(float x)
     p = p * z + 0.00997332341f;
     p = p * z - 0.06649035992f;
     p = p * z + 0.3989422801f;
-    return x * sonde_select(a <= 1.0f, 0.5f + x * p, far);
+    return sonde_select(a <= 1.0f, 0.5f + x * p, far);
 }
 
 SONDE_TARGET_BODY void gelu_body(float *y, const float *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        y[i] = gelu_one(x[i]);
+        y[i] = x[i] * normal_cdf_one(x[i]);
+    }
+}
+
+SONDE_TARGET_BODY void gelu_slope_body(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float density = 0.39894228040143268f * exp_one(-0.5f * (x[i] * x[i]));
+        y[i] = normal_cdf_one(x[i]) + x[i] * density;
+    }
+}
+
+/* Through a pointer: returned, so wide a vector would be passed otherwise on each target. */
+SONDE_TARGET_BODY void load8(double8 *y, const float *x)
+{
+    float8 a;
+    memcpy(&a, x, sizeof(a));
+    *y = __builtin_convertvector(a, double8);
+}
+
+SONDE_TARGET_BODY double dot_body(const float *a, const float *b, int64_t n)
+{
+    double8 low = { 0 }, high = { 0 };
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        double8 a_low, a_high, b_low, b_high;
+        load8(&a_low, a + i);
+        load8(&a_high, a + i + HALF_LANES);
+        load8(&b_low, b + i);
+        load8(&b_high, b + i + HALF_LANES);
+        low += a_low * b_low;
+        high += a_high * b_high;
+    }
+    double sum = join_lanes(&low, &high);
+    for (; i < n; i++) {
+        sum += (double)a[i] * (double)b[i];
+    }
+    return sum;
+}
+
+SONDE_TARGET_BODY void accumulate_body(double *sum, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        sum[i] += (double)x[i];
+    }
+}
+
+SONDE_TARGET_BODY void softmax_slope_body(float *d, const float *p, double sum, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        d[i] = (float)((double)p[i] * ((double)d[i] - sum));
+    }
+}
+
+SONDE_TARGET_BODY void norm_sums_body(const float *x, const float *dy, const float *gain,
+                                      double mean, double factor, int64_t n, double sums[2])
+{
+    double8 low = { 0 }, high = { 0 };
+    int64_t i = 0;
+    for (; i + HALF_LANES <= n; i += HALF_LANES) {
+        double8 value, g, u;
+        load8(&value, dy + i);
+        load8(&g, gain + i);
+        load8(&u, x + i);
+        g *= value;
+        low += g;
+        high += g * ((u - mean) * factor);
+    }
+    const double8 none = { 0 };
+    sums[0] = join_lanes(&low, &none);
+    sums[1] = join_lanes(&high, &none);
+    for (; i < n; i++) {
+        const double g = (double)dy[i] * (double)gain[i];
+        sums[0] += g;
+        sums[1] += g * (((double)x[i] - mean) * factor);
+    }
+}
+
+SONDE_TARGET_BODY void norm_slope_body(float *dx, const float *x, const float *dy,
+                                       const float *gain, const struct sonde_norm_slope *by,
+                                       int64_t n)
+{
+    const struct sonde_norm_slope s = *by;
+    for (int64_t i = 0; i < n; i++) {
+        const double g = (double)dy[i] * (double)gain[i];
+        const double u = ((double)x[i] - s.mean) * s.factor;
+        dx[i] += (float)((g - s.shift - u * s.slope) * s.factor);
+    }
+}
+
+SONDE_TARGET_BODY void norm_columns_body(double *d_gain, double *d_bias, const float *x,
+                                         const float *dy, double mean, double factor, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        d_bias[i] += (double)dy[i];
+        d_gain[i] += (double)dy[i] * (((double)x[i] - mean) * factor);
     }
 }
 
@@ -302,6 +397,40 @@ SONDE_TARGET_BODY bool is_finite_body(const float *x, int64_t n)
     {                                                                                              \
         gelu_body(y, x, n);                                                                        \
     }                                                                                              \
+    attribute static void gelu_slope_##suffix(float *y, const float *x, int64_t n)                 \
+    {                                                                                              \
+        gelu_slope_body(y, x, n);                                                                  \
+    }                                                                                              \
+    attribute static double dot_##suffix(const float *a, const float *b, int64_t n)                \
+    {                                                                                              \
+        return dot_body(a, b, n);                                                                  \
+    }                                                                                              \
+    attribute static void accumulate_##suffix(double *sum, const float *x, int64_t n)              \
+    {                                                                                              \
+        accumulate_body(sum, x, n);                                                                \
+    }                                                                                              \
+    attribute static void softmax_slope_##suffix(float *d, const float *p, double sum, int64_t n)  \
+    {                                                                                              \
+        softmax_slope_body(d, p, sum, n);                                                          \
+    }                                                                                              \
+    attribute static void norm_sums_##suffix(const float *x, const float *dy, const float *gain,   \
+                                             double mean, double factor, int64_t n,                \
+                                             double sums[2])                                       \
+    {                                                                                              \
+        norm_sums_body(x, dy, gain, mean, factor, n, sums);                                        \
+    }                                                                                              \
+    attribute static void norm_slope_##suffix(float *dx, const float *x, const float *dy,          \
+                                              const float *gain,                                   \
+                                              const struct sonde_norm_slope *by, int64_t n)        \
+    {                                                                                              \
+        norm_slope_body(dx, x, dy, gain, by, n);                                                   \
+    }                                                                                              \
+    attribute static void norm_columns_##suffix(double *d_gain, double *d_bias, const float *x,    \
+                                                const float *dy, double mean, double factor,       \
+                                                int64_t n)                                         \
+    {                                                                                              \
+        norm_columns_body(d_gain, d_bias, x, dy, mean, factor, n);                                 \
+    }                                                                                              \
     attribute static bool is_finite_##suffix(const float *x, int64_t n)                            \
     {                                                                                              \
         return is_finite_body(x, n);                                                               \
@@ -333,6 +462,13 @@ SONDE_TARGET_BODY bool is_finite_body(const float *x, int64_t n)
         .sigmoid = sigmoid_##suffix,                                                               \
         .tanh = tanh_##suffix,                                                                     \
         .gelu = gelu_##suffix,                                                                     \
+        .gelu_slope = gelu_slope_##suffix,                                                         \
+        .dot = dot_##suffix,                                                                       \
+        .accumulate = accumulate_##suffix,                                                         \
+        .softmax_slope = softmax_slope_##suffix,                                                   \
+        .norm_sums = norm_sums_##suffix,                                                           \
+        .norm_slope = norm_slope_##suffix,                                                         \
+        .norm_columns = norm_columns_##suffix,                                                     \
         .is_finite = is_finite_##suffix,                                                           \
         .widen_f16 = widen_f16_##suffix,                                                           \
         .widen_bf16 = widen_bf16_##suffix,                                                         \

@@ -11,6 +11,10 @@
 
 #include "core/tensor/target.h"
 
+struct sonde_norm_slope {
+    double mean, factor, shift, slope;
+};
+
 struct sonde_vector_kernels {
     /* y = exp(x - shift), the difference rounded to float. The exponential is within 2 units in the
      * last place, exactly 0 below -104, infinite above 88.73; NaN stays NaN. */
@@ -32,6 +36,23 @@ struct sonde_vector_kernels {
     /* y = x Phi(x), the GELU with erf; within 8 + x^2 / 4 units in the last place, also in the
      * negative tail, where 1 + erf would have no digits left. */
     void (*gelu)(float *y, const float *x, int64_t n);
+    /* y = Phi(x) + x phi(x), the GELU's derivative: within 2^-21. */
+    void (*gelu_slope)(float *y, const float *x, int64_t n);
+    /* Sum of a b, in double. */
+    double (*dot)(const float *a, const float *b, int64_t n);
+    /* sum += x, each in double. */
+    void (*accumulate)(double *sum, const float *x, int64_t n);
+    /* d = p (d - sum), computed in double and rounded once. */
+    void (*softmax_slope)(float *d, const float *p, double sum, int64_t n);
+    /* A norm's backward row, u = (x - mean) factor and g = dy gain, all in double. norm_sums: sums
+     * of g and of g u. norm_slope: dx += (g - shift - u slope) factor, rounded once. norm_columns:
+     * d_bias += dy, d_gain += dy u. */
+    void (*norm_sums)(const float *x, const float *dy, const float *gain, double mean,
+                      double factor, int64_t n, double sums[2]);
+    void (*norm_slope)(float *dx, const float *x, const float *dy, const float *gain,
+                       const struct sonde_norm_slope *by, int64_t n);
+    void (*norm_columns)(double *d_gain, double *d_bias, const float *x, const float *dy,
+                         double mean, double factor, int64_t n);
     /* No value is NaN or infinite. */
     bool (*is_finite)(const float *x, int64_t n);
     /* To and from n halves, which need not be aligned (see dtype.h). */

@@ -105,8 +105,11 @@ bool sonde_site_set_next(const struct sonde_site_set *set, int64_t *i, struct so
         int64_t place = *i / SONDE_SITE_KINDS;
         int64_t kind = *i % SONDE_SITE_KINDS;
         uint64_t rest = place_bits(set, place) >> kind;
-        if (!rest) {
-            *i = (place + 1) * SONDE_SITE_KINDS;
+        if (!rest) { /* most places are empty */
+            do {
+                place++;
+            } while (place <= SONDE_LAYERS_MAX && !place_bits(set, place));
+            *i = place * SONDE_SITE_KINDS;
             continue;
         }
         for (; !(rest & 1); rest >>= 1) {

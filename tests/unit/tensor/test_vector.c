@@ -58,7 +58,7 @@ static void test_tanh_and_gelu_accuracy(void **state)
 {
     (void)state;
     const struct sonde_vector_kernels *vector = sonde_vector_kernels();
-    double worst_tanh = 0.0, worst_gelu = 0.0;
+    double worst_tanh = 0.0, worst_gelu = 0.0, worst_slope = 0.0;
     for (uint32_t bits = 0; bits < 0x7f800000u; bits += 4001) {
         for (int sign = 0; sign < 2; sign++) {
             const float x = float_of(bits | (sign ? 0x80000000u : 0u));
@@ -71,12 +71,18 @@ static void test_tanh_and_gelu_accuracy(void **state)
             const double units = fabs((double)y - g) / unit_in_last_place(g);
             const double size = fmin((double)x * (double)x, 240.0);
             worst_gelu = fmax(worst_gelu, units / (16.0 + size / 2.0));
+            vector->gelu_slope(&y, &x, 1);
+            const double slope =
+                0.5 * erfc(-(double)x * sqrt(0.5)) +
+                (double)x * exp(-0.5 * (double)x * (double)x) / sqrt(2 * acos(-1.0));
+            worst_slope = fmax(worst_slope, fabs((double)y - slope));
         }
     }
     fprintf(stderr, "# largest error of tanh: %.3f units; gelu: %.3f of its bound\n", worst_tanh,
             worst_gelu);
     assert_true(worst_tanh <= 2.0);
     assert_true(worst_gelu <= 1.0);
+    assert_true(worst_slope <= 0x1p-21);
 }
 
 static void test_exp_special(void **state)
@@ -162,6 +168,64 @@ static void check_target(enum sonde_target target, const float *x, int64_t n)
     assert_true(base->sum_squares(x, 0.3, n) == wide->sum_squares(x, 0.3, n));
     assert_true(base->max(x, n) == wide->max(x, n));
     assert_true(base->is_finite(x, n) == wide->is_finite(x, n));
+    base->gelu_slope(a, x, n);
+    wide->gelu_slope(b, x, n);
+    assert_memory_equal(a, b, bytes);
+}
+
+/* The loops of backward passes: the same bits on the target, and the plain sums in double within
+ * the rounding of n additions. */
+static void check_backward(enum sonde_target target, const float *x, int64_t n)
+{
+    const struct sonde_vector_kernels *base = sonde_vector_kernels_of(SONDE_TARGET_BASE);
+    const struct sonde_vector_kernels *wide = sonde_vector_kernels_of(target);
+    const struct sonde_norm_slope by = { 0.3, 1.7, -0.2, 0.05 };
+    const size_t bytes = (size_t)n * sizeof(float);
+    float a[CHUNK], b[CHUNK];
+    double sums[2], other[2], plain[2] = { 0 }, size[2] = { 0 }, dot = 0, dot_size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double g = (double)x[i] * (double)x[n - 1 - i];
+        const double u = ((double)x[i] - by.mean) * by.factor;
+        plain[0] += g;
+        plain[1] += g * u;
+        size[0] += fabs(g);
+        size[1] += fabs(g * u);
+        dot += g;
+        dot_size += fabs(g);
+        a[i] = x[n - 1 - i]; /* the gain */
+    }
+    const double rounding = 0x1p-52 * (double)(n + 4);
+    base->norm_sums(x, x, a, by.mean, by.factor, n, sums);
+    wide->norm_sums(x, x, a, by.mean, by.factor, n, other);
+    assert_memory_equal(sums, other, sizeof sums);
+    check_close(sums[0], plain[0], rounding * size[0]);
+    check_close(sums[1], plain[1], rounding * size[1]);
+    assert_true(base->dot(x, a, n) == wide->dot(x, a, n));
+    check_close(base->dot(x, a, n), dot, rounding * dot_size);
+    memcpy(b, a, bytes);
+    base->norm_slope(a, x, x, x, &by, n);
+    wide->norm_slope(b, x, x, x, &by, n);
+    assert_memory_equal(a, b, bytes);
+    base->softmax_slope(a, x, 0.4, n);
+    wide->softmax_slope(b, x, 0.4, n);
+    assert_memory_equal(a, b, bytes);
+}
+
+static void check_columns(enum sonde_target target, const float *x, int64_t n)
+{
+    const struct sonde_vector_kernels *base = sonde_vector_kernels_of(SONDE_TARGET_BASE);
+    const struct sonde_vector_kernels *wide = sonde_vector_kernels_of(target);
+    double a[2][CHUNK] = { { 0 } }, b[2][CHUNK] = { { 0 } };
+    for (int row = 0; row < 3; row++) {
+        base->norm_columns(a[0], a[1], x, x + row, 0.3, 1.1, n - row);
+        wide->norm_columns(b[0], b[1], x, x + row, 0.3, 1.1, n - row);
+        base->accumulate(a[1], x, n);
+        wide->accumulate(b[1], x, n);
+    }
+    assert_memory_equal(a, b, sizeof a);
+    check_close(a[1][0],
+                4.0 * (double)x[0] + (double)(n > 1 ? x[1] : 0) + (double)(n > 2 ? x[2] : 0),
+                1e-12);
 }
 
 static void test_targets_give_the_same_bits(void **state)
@@ -180,8 +244,11 @@ static void test_targets_give_the_same_bits(void **state)
         }
         for (int n = 1; n < 70; n++) {
             check_target((enum sonde_target)t, x + n % 5, n);
+            check_backward((enum sonde_target)t, x + n % 5, n);
         }
         check_target((enum sonde_target)t, x, CHUNK);
+        check_backward((enum sonde_target)t, x, CHUNK);
+        check_columns((enum sonde_target)t, x, CHUNK);
     }
 }
 
