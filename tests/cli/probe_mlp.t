@@ -18,7 +18,7 @@ $ sonde probe mlp s.db --labels depth --hidden 128,,
 ! sonde probe: probe mlp: --hidden "128,,": expected widths from 1 to 65536 such as 128,128 (at most 16), - for no hidden layer, at most 32 shapes apart by ';'
 ? 2
 $ sonde probe mlp s.db --labels depth --hidden 4096,4096 --mem 20M 2>&1 | sed 's/ needs* a memory .*//; s/.*: minibatches/minibatches/'; sonde probe mlp s.db --labels none 2>&1 | grep -c depth
-> minibatches in a random order of *samples of 32 features
+> minibatches in a random order of 3678 samples of 32 features
 > 1
 
 == depth over length lies in one coordinate of the attention output
