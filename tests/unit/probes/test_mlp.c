@@ -2,6 +2,7 @@
  * against tasks with a known answer, and the probe as a user runs it. */
 #include <string.h>
 
+#include "core/base/json.h"
 #include "core/base/rng.h"
 #include "probes/linear_fit.h"
 #include "probes/mlp_fit.h"
@@ -100,6 +101,64 @@ static void gradients_are_the_differences(void **state)
         sonde_mlp_space_finish(&space);
         sonde_mlp_finish(&net);
     }
+}
+
+static int64_t read_floats(const struct sonde_json *array, float *out, int64_t most)
+{
+    int64_t n = sonde_json_size(array);
+    assert_in_range(n, 1, most);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)sonde_json_real(sonde_json_at(array, i), (double)NAN);
+    return n;
+}
+
+/* Ten steps of PyTorch on the same net, rows and labels: tests/golden/mlp/make_trace.py. */
+static void training_follows_pytorch(void **state)
+{
+    (void)state;
+    enum { N = 8, IN = 5, K = 3, STEPS = 10 };
+    struct sonde_error error = { 0 };
+    struct sonde_json *json = NULL;
+    check_ok(sonde_json_load(&json, SONDE_GOLDEN "/../mlp/trace.json", 1 << 20, &error), &error);
+    const struct sonde_mlp_hidden hidden = { 2, { 7, 4 } };
+    float x[N * IN], value[N], after[128], loss[STEPS], gradient[128], states[2][128];
+    int32_t target[N];
+    assert_int_equal(read_floats(sonde_json_get(json, "x"), x, N * IN), N * IN);
+    assert_int_equal(read_floats(sonde_json_get(json, "value"), value, N), N);
+    for (int i = 0; i < N; i++)
+        target[i] =
+            (int32_t)sonde_json_integer(sonde_json_at(sonde_json_get(json, "target"), i), -1);
+    for (int real = 0; real < 2; real++) {
+        const struct sonde_json *trace = sonde_json_get(json, real ? "real" : "class");
+        const struct sonde_update_rule rule = sonde_update_defaults(SONDE_UPDATE_ADAM);
+        float *const state_of[SONDE_UPDATE_STATES_MAX] = { states[0], states[1] };
+        struct sonde_mlp net;
+        struct sonde_mlp_space space;
+        check_ok(sonde_mlp_init(&net, IN, &hidden, real ? 1 : K, 1, &error), &error);
+        check_ok(sonde_mlp_space_init(&space, &net, N, &error), &error);
+        int64_t n = net.n_parameters;
+        assert_int_equal(read_floats(sonde_json_get(trace, "before"), net.parameter, 128), n);
+        assert_int_equal(read_floats(sonde_json_get(trace, "after"), after, 128), n);
+        assert_int_equal(read_floats(sonde_json_get(trace, "loss"), loss, STEPS), STEPS);
+        memset(states, 0, sizeof(states));
+        for (int step = 1; step <= STEPS; step++) {
+            memcpy(space.activation[0], x, sizeof(x));
+            float *score = sonde_mlp_forward(&net, &space, N);
+            double sum = real ? sonde_mlp_real_loss(score, value, N)
+                              : sonde_mlp_class_loss(score, target, N, K);
+            /* Both sides round sums of at most 8 terms of the order of 1, three layers deep. */
+            check_close(sum / N, loss[step - 1], 32 * 0x1p-24);
+            sonde_mlp_backward(&net, &space, N, gradient);
+            sonde_update_apply(&rule, step, n, net.parameter, gradient, state_of);
+        }
+        /* A step is at most about 1e-3 and keeps the gradient's relative error of some roundings.
+         */
+        for (int64_t i = 0; i < n; i++)
+            check_close(net.parameter[i], after[i], STEPS * 1e-3 * 64 * 0x1p-24 + 0x1p-23);
+        sonde_mlp_space_finish(&space);
+        sonde_mlp_finish(&net);
+    }
+    sonde_json_destroy(&json);
 }
 
 /* Rows in memory with three classes that overlap. */
@@ -518,6 +577,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_the_differences),
+        cmocka_unit_test(training_follows_pytorch),
         cmocka_unit_test(a_linear_net_reaches_the_convex_optimum),
         cmocka_unit_test(the_best_epoch_answers),
         cmocka_unit_test(hidden_layers_see_what_a_line_does_not),
