@@ -18,6 +18,9 @@ struct sonde_bench {
 void sonde_bench_add(struct sonde_bench *bench, const char *part, const char *measure, double value,
                      const char *unit, double ratio);
 
+/* Measures the matrix products; the best of all calls stays in gemm_flops. */
+SONDE_MUST_USE enum sonde_status sonde_bench_limit(struct sonde_bench *bench,
+                                                   struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_bench_gemm(struct sonde_bench *bench,
                                                   struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_bench_forward(struct sonde_bench *bench,
@@ -25,6 +28,8 @@ SONDE_MUST_USE enum sonde_status sonde_bench_forward(struct sonde_bench *bench,
 SONDE_MUST_USE enum sonde_status sonde_bench_store(struct sonde_bench *bench,
                                                    struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_bench_probe(struct sonde_bench *bench,
+                                                   struct sonde_error *error);
+SONDE_MUST_USE enum sonde_status sonde_bench_train(struct sonde_bench *bench,
                                                    struct sonde_error *error);
 
 #endif

@@ -36,7 +36,7 @@ static float *random_floats(int64_t n)
 
 /* The best of a few: the limit is what the machine can do, not what its other users leave. Called
  * again between the rounds of what is held against it, so that both see the same machine. */
-static enum sonde_status measure_limit(struct sonde_bench *bench, struct sonde_error *error)
+enum sonde_status sonde_bench_limit(struct sonde_bench *bench, struct sonde_error *error)
 {
     int64_t threads = sonde_pool_threads(bench->pool);
     struct gemm_work w = { .a = random_floats((int64_t)ROWS * INNER),
@@ -64,7 +64,7 @@ static enum sonde_status measure_limit(struct sonde_bench *bench, struct sonde_e
 
 enum sonde_status sonde_bench_gemm(struct sonde_bench *bench, struct sonde_error *error)
 {
-    enum sonde_status status = measure_limit(bench, error);
+    enum sonde_status status = sonde_bench_limit(bench, error);
     if (status)
         return status;
     sonde_bench_add(bench, "gemm", "256 x 768 x 3072, all threads", bench->gemm_flops / 1e9,
@@ -162,7 +162,7 @@ enum sonde_status sonde_bench_forward(struct sonde_bench *bench, struct sonde_er
             status = time_record(bench, &feed, "resid,ln_final.hook_scale", &seconds, error);
         resid = fmin(resid, seconds);
         if (!status)
-            status = measure_limit(bench, error);
+            status = sonde_bench_limit(bench, error);
     }
     free(feed.token);
     if (status)

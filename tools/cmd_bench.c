@@ -24,10 +24,9 @@ static const struct part {
     const char *name;
     enum sonde_status (*run)(struct sonde_bench *bench, struct sonde_error *error);
 } parts[] = {
-    { "gemm", sonde_bench_gemm },
-    { "forward", sonde_bench_forward },
-    { "store", sonde_bench_store },
-    { "probe", sonde_bench_probe },
+    { "gemm", sonde_bench_gemm },   { "forward", sonde_bench_forward },
+    { "store", sonde_bench_store }, { "probe", sonde_bench_probe },
+    { "train", sonde_bench_train },
 };
 enum { N_PARTS = sizeof(parts) / sizeof(parts[0]) };
 
@@ -48,7 +47,8 @@ static enum sonde_status check_part(const char *name, struct sonde_error *error)
         if (strcmp(parts[i].name, name) == 0)
             return SONDE_STATUS_OK;
     return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                           "unknown part '%s'; expected gemm, forward, store or probe", name);
+                           "unknown part '%s'; expected gemm, forward, store, probe or train",
+                           name);
 }
 
 static bool wanted(const struct sonde_cli *cli, const char *name)
@@ -68,7 +68,8 @@ static enum sonde_status measure(struct sonde_bench *bench, struct sonde_error *
                      : sonde_bench_open_model(&model, (uint64_t)bench->cli->common.seed, error);
     bench->model = model;
     /* The limit is measured with every part that is held against it. */
-    bool needs_limit = wanted(bench->cli, "forward") || wanted(bench->cli, "probe");
+    bool needs_limit =
+        wanted(bench->cli, "forward") || wanted(bench->cli, "probe") || wanted(bench->cli, "train");
     for (int i = 0; !status && i < N_PARTS; i++) {
         if (!wanted(bench->cli, parts[i].name) && !(i == 0 && needs_limit))
             continue;
@@ -104,12 +105,14 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 
 const struct sonde_command sonde_command_bench = {
     .name = "bench",
-    .synopsis = "[gemm|forward|store|probe] [--model MODEL]",
+    .synopsis = "[gemm|forward|store|probe|train] [--model MODEL]",
     .summary = "measure this machine's limits and how close Sonde comes",
     .description =
         "gemm: the rate of matrix products. forward: the forward pass against it, with and "
         "without recording. store: writing and reading against a plain file of the same bytes in "
         "the temporary folder ($TMPDIR). probe: a multinomial fit against the matrix products. "
+        "train: forward, "
+        "backward and update of a model of about a million parameters against them. "
         "The column `ratio` is the share of the limit; each is measured in the same process, a "
         "few times in turn, and the best counts.",
     .options = options,
