@@ -64,5 +64,5 @@ bits, n_bytes = 0.0, 0
 for row in rows(test):
     for end in range(order, len(row) + 1):
         bits -= math.log2(probability(tuple(row[end - order:end])))
-        n_bytes += 1
+    n_bytes += len(row) - order  # neither padding nor the end
 print(f"{bits / n_bytes:.4f}")
