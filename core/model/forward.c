@@ -607,8 +607,12 @@ static void finish(struct pass *p)
 /* The number of the stream as it is now; -1 without a tape, or where that is out of memory. */
 static int64_t watch_stream(struct pass *p)
 {
-    return p->ops.tape && ok(p) ? sonde_tape_watch(p->ops.tape, p->resid, p->T * p->spec->d_model)
-                                : -1;
+    int64_t n = p->T * p->spec->d_model, value = -1;
+    if (p->ops.tape && ok(p)) {
+        value = sonde_tape_watch(p->ops.tape, p->resid, n);
+        p->ops.failed = value < 0;
+    }
+    return value;
 }
 
 static void run(struct pass *p)

@@ -16,6 +16,10 @@ const struct model_recipe edit_bench_neox = {
     .family = "gpt_neox", .D = D, .H = H, .F = F, .L = L, .V = 50, .n_ctx = 64
 };
 
+const struct model_recipe edit_bench_bert = {
+    .family = "bert", .D = D, .H = H, .F = F, .L = L, .V = 50, .n_ctx = 64
+};
+
 static void write_vector(const char *path, const float *v, int64_t n)
 {
     struct sonde_error error = { 0 };

@@ -8,7 +8,8 @@
 
 enum { T = 21, D = 24, H = 3, E = 8, F = 40, L = 2 };
 
-extern const struct model_recipe edit_bench_gpt2, edit_bench_llama, edit_bench_neox;
+extern const struct model_recipe edit_bench_gpt2, edit_bench_llama, edit_bench_neox,
+    edit_bench_bert;
 
 /* A model, a folder for vectors, and two texts of ids. */
 struct edit_bench {

@@ -216,6 +216,46 @@ static void test_restrictions(void **state)
     edit_bench_end(&x);
 }
 
+/* Post-norm blocks: a skipped part adds nothing, and the norm behind it still works; an encoder's
+ * queries see keys on both sides, so edits reach them there. */
+static void test_encoder(void **state)
+{
+    struct edit_bench x;
+    struct capture c;
+    (void)state;
+    edit_bench_begin(&x, &edit_bench_bert);
+    run_one(&x, "skip 0.attn", &c);
+    check_bits(at(&c, SONDE_SITE_RESID_MID, 0), at(&c, SONDE_SITE_RESID_PRE, 0), T * D);
+    assert_memory_not_equal(at(&c, SONDE_SITE_NORMALIZED_RESID_MID, 0),
+                            at(&c, SONDE_SITE_RESID_MID, 0), T * D * sizeof(float));
+    capture_free(&c);
+    run_one(&x, "skip 1.mlp", &c);
+    check_bits(at(&c, SONDE_SITE_RESID_POST_BEFORE_LN2, 1),
+               at(&c, SONDE_SITE_NORMALIZED_RESID_MID, 1), T * D);
+    check_bits(at(&c, SONDE_SITE_NORMALIZED_RESID_MID, 1),
+               at(&x.plain, SONDE_SITE_NORMALIZED_RESID_MID, 1), T * D);
+    capture_free(&c);
+    run_one(&x, "zero blocks.0.attn.hook_pattern[heads=1;positions=3;keys=9-]", &c);
+    const float *p = at(&c, SONDE_SITE_PATTERN, 0), *was = at(&x.plain, SONDE_SITE_PATTERN, 0);
+    const float *z = at(&c, SONDE_SITE_Z, 0), *v = at(&c, SONDE_SITE_V, 0);
+    for (int i = 0; i < H * T * T; i++) {
+        const bool chosen = i / (T * T) == 1 && i / T % T == 3 && i % T >= 9;
+        assert_true(was[i] > 0.0f);
+        check_bits(&p[i], chosen ? &(float){ 0.0f } : &was[i], 1);
+    }
+    for (int e = 0; e < E; e++) {
+        double sum = 0.0, sizes = 0.0;
+        for (int k = 0; k < 9; k++) {
+            const double share = (double)p[(T + 3) * T + k] * (double)v[(k * H + 1) * E + e];
+            sum += share;
+            sizes += fabs(share);
+        }
+        check_close(z[(3 * H + 1) * E + e], sum, sizes * 16 * 0x1p-24);
+    }
+    capture_free(&c);
+    edit_bench_end(&x);
+}
+
 /* Edits of one site apply in the order given. */
 static void test_order(void **state)
 {
@@ -278,9 +318,9 @@ static void test_patch(void **state)
     const char *const input[] = { "patch hook_embed from other:run:0" };
     const char *const half[] = { "patch blocks.1.hook_resid_pre[positions=0-9] from other:run:0" };
     const struct model_recipe *const recipes[] = { &edit_bench_gpt2, &edit_bench_llama,
-                                                   &edit_bench_neox };
+                                                   &edit_bench_neox, &edit_bench_bert };
     (void)state;
-    for (int r = 0; r < 3; r++) {
+    for (int r = 0; r < 4; r++) {
         struct edit_bench x;
         struct capture b, c;
         edit_bench_begin(&x, recipes[r]);
@@ -342,15 +382,21 @@ static void test_noop(void **state)
         "set *.hook_attn_scores[positions=5;keys=6-] 1",
         "skip *[positions=99]",
     };
-    const struct model_recipe *const recipes[] = { &edit_bench_gpt2, &edit_bench_llama };
+    const struct model_recipe *const recipes[] = { &edit_bench_gpt2, &edit_bench_llama,
+                                                   &edit_bench_bert };
     (void)state;
-    for (int r = 0; r < 2; r++) {
+    for (int r = 0; r < 3; r++) {
         struct edit_bench x;
         edit_bench_begin(&x, recipes[r]);
         for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
             struct capture c;
             run_one(&x, texts[i], &c);
-            check_same(&c, &x.plain);
+            if (r == 2 && strstr(texts[i], "keys=6-")) { /* without a mask there is something */
+                assert_memory_not_equal(at(&c, SONDE_SITE_Z, 0), at(&x.plain, SONDE_SITE_Z, 0),
+                                        T * D * sizeof(float));
+            } else {
+                check_same(&c, &x.plain);
+            }
             capture_free(&c);
         }
         edit_bench_end(&x);
@@ -487,17 +533,12 @@ static void test_control(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zero),
-        cmocka_unit_test(test_skip),
-        cmocka_unit_test(test_project_out_and_keep),
-        cmocka_unit_test(test_flip),
-        cmocka_unit_test(test_restrictions),
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_patch),
-        cmocka_unit_test(test_mean),
-        cmocka_unit_test(test_noop),
-        cmocka_unit_test(test_maps),
-        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_zero),    cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_encoder), cmocka_unit_test(test_project_out_and_keep),
+        cmocka_unit_test(test_flip),    cmocka_unit_test(test_restrictions),
+        cmocka_unit_test(test_order),   cmocka_unit_test(test_patch),
+        cmocka_unit_test(test_mean),    cmocka_unit_test(test_noop),
+        cmocka_unit_test(test_maps),    cmocka_unit_test(test_cache),
         cmocka_unit_test(test_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,16 +137,13 @@ static void test_gpt_neox(void **state)
 
 static void test_bert(void **state)
 {
-    const struct model_recipe bert = {
-        .family = "bert", .D = D, .H = H, .F = F, .L = L, .V = 50, .n_ctx = 64
-    };
     const struct list own[] = { { { "project-out hook_full_embed %v",
                                     "zero blocks.0.hook_normalized_resid_mid[positions=3]",
                                     "flip blocks.1.hook_resid_post_before_ln2 %v" },
                                   3 } };
     (void)state;
-    check_lists(&bert, common, sizeof common / sizeof *common);
-    check_lists(&bert, own, 1);
+    check_lists(&edit_bench_bert, common, sizeof common / sizeof *common);
+    check_lists(&edit_bench_bert, own, 1);
 }
 
 /* Where an edit puts a value in the place of another, nothing passes; where it takes a direction
