@@ -313,12 +313,9 @@ static void test_plateau(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_torch),
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_constant_gradient),
+        cmocka_unit_test(test_torch),      cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_cuts),       cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_constant_gradient),
         cmocka_unit_test(test_plateau),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
