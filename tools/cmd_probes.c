@@ -1,4 +1,6 @@
 /* sonde probes: the plugins, or one plugin's options. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "probes/registry.h"
@@ -91,6 +93,80 @@ static void describe_probe(const struct sonde_probe *probe, struct sonde_result 
     sonde_buf_finish(&needs);
 }
 
+/* What a probe reads, as arguments of `sonde probe NAME`. */
+static const char *synopsis_of(uint32_t needs)
+{
+    if (needs & SONDE_PROBE_NEEDS_LABELS)
+        return "STORE --labels SET [OPTION..]";
+    if (needs & SONDE_PROBE_NEEDS_MODEL)
+        return needs & (SONDE_PROBE_NEEDS_STREAMS | SONDE_PROBE_USES_STREAMS)
+                   ? "[MODEL] [STORE] [--text T] [OPTION..]"
+                   : "MODEL [OPTION..]";
+    return "[MODEL] STORE|--text T [OPTION..]";
+}
+
+/* The descriptor's text with a blank line between its paragraphs, and the help of its options with
+ * their defaults, each ended by a zero byte. */
+static void put_texts(const struct sonde_probe *probe, struct sonde_buf *description,
+                      struct sonde_buf *help)
+{
+    for (const char *at = probe->description ? probe->description : ""; *at; at++) {
+        sonde_buf_putc(description, *at);
+        if (*at == '\n')
+            sonde_buf_putc(description, '\n');
+    }
+    sonde_buf_puts(description,
+                   "\n\nOptions of all probes (-o, --run, --mem, --text, ..) are told by "
+                   "`sonde probe --help`.");
+    for (uint32_t i = 0; i < probe->n_options; i++) {
+        const struct sonde_probe_option *option = &probe->options[i];
+        sonde_buf_puts(help, option->help);
+        if (option->default_value && *option->default_value)
+            sonde_buf_printf(help, " (default %s)", option->default_value);
+        sonde_buf_putc(help, '\0');
+    }
+}
+
+/* One probe as --help tells a command. */
+static enum sonde_status print_probe(const struct sonde_probe *probe, struct sonde_error *error)
+{
+    struct sonde_cli_option *table = calloc((size_t)probe->n_options + 1, sizeof(*table));
+    struct sonde_buf description = { 0 }, help = { 0 }, name = { 0 }, text = { 0 };
+    enum sonde_status status = table ? SONDE_STATUS_OK : sonde_error_memory(error, "the options");
+    put_texts(probe, &description, &help);
+    sonde_buf_printf(&name, "probe %s", probe->name);
+    if (!status)
+        status = sonde_buf_status(&description, error);
+    if (!status && probe->n_options > 0)
+        status = sonde_buf_status(&help, error);
+    const char *at = help.data;
+    for (uint32_t i = 0; i < probe->n_options && !status; i++) {
+        const struct sonde_probe_option *option = &probe->options[i];
+        table[i] = (struct sonde_cli_option){ .name = option->name, .help = at };
+        if (option->type != SONDE_PROBE_FLAG)
+            table[i].value_name =
+                option->choices ? option->choices : option_type_name(option->type);
+        at += strlen(at) + 1;
+    }
+    struct sonde_command command = { .name = name.data ? name.data : probe->name,
+                                     .synopsis = synopsis_of(probe->needs),
+                                     .summary = probe->summary,
+                                     .description = description.data,
+                                     .options = table };
+    if (!status)
+        sonde_cli_command_help(&command, &text);
+    if (!status)
+        status = sonde_buf_status(&text, error);
+    if (!status)
+        fwrite(text.data, 1, text.size, stdout); /* main looks at stdout's state */
+    sonde_buf_finish(&description);
+    sonde_buf_finish(&help);
+    sonde_buf_finish(&name);
+    sonde_buf_finish(&text);
+    free(table);
+    return status;
+}
+
 static enum sonde_status run_probes(const struct sonde_cli *cli,
                                     struct sonde_probe_registry *registry,
                                     struct sonde_error *error)
@@ -102,20 +178,22 @@ static enum sonde_status run_probes(const struct sonde_cli *cli,
         if (status != SONDE_STATUS_OK)
             return status;
     }
+    const struct sonde_probe *probe = NULL;
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (cli->n_args > 0)
+        status = sonde_probe_registry_find(registry, cli->arg[0], &probe, error);
+    if (status == SONDE_STATUS_OK && probe && !cli->common.json && !cli->taken)
+        return print_probe(probe, error);
+    if (status != SONDE_STATUS_OK)
+        return status;
     struct sonde_result *result = sonde_result_create("probes");
     if (!result)
         return sonde_error_memory(error, "the result");
-    enum sonde_status status = SONDE_STATUS_OK;
-    if (cli->n_args == 0) {
+    if (probe)
+        describe_probe(probe, result);
+    else
         list_probes(registry, result);
-    } else {
-        const struct sonde_probe *probe = NULL;
-        status = sonde_probe_registry_find(registry, cli->arg[0], &probe, error);
-        if (status == SONDE_STATUS_OK)
-            describe_probe(probe, result);
-    }
-    if (status == SONDE_STATUS_OK)
-        status = sonde_cli_emit(cli, result, NULL, NULL, error);
+    status = sonde_cli_emit(cli, result, NULL, NULL, error);
     sonde_result_destroy(&result);
     return status;
 }
@@ -141,7 +219,8 @@ const struct sonde_command sonde_command_probes = {
     .summary = "list the probes, or one probe's options",
     .description =
         "Without NAME: every probe, built in or loaded with --plugin, with what it needs.\n"
-        "Needs in brackets are used where they are given.",
+        "Needs in brackets are used where they are given. With NAME: its method and its\n"
+        "options; --json gives both as a result.",
     .options = options,
     .options_size = sizeof(struct probes_options),
     .run = run,

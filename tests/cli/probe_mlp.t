@@ -45,3 +45,13 @@ $ sonde probe linear before.db --labels depth --save-direction x.npy
 $ sonde probe covariance before.db --labels depth --save-direction nowhere/x.npy 2>&1 | grep -c 'nowhere/x.npy'; sonde probe covariance before.db --labels depth --mask none 2>&1 | grep -c 'none'
 > 1
 > 1
+
+== a probe tells its method and options as a command does
+$ sonde probes mlp | head -n 1; for p in $(sonde probes --json | python3 $CLI/js.py "' '.join(x['name'] for x in tab('probes'))" | tr -d "'"); do sonde probes $p; done > all.txt; grep -c '^usage: sonde probe ' all.txt | sed 's/[0-9]*/several/'; awk 'length > 80' all.txt
+> usage: sonde probe mlp STORE --labels SET [OPTION..]
+> several
+$ sonde probes mlp --json | python3 $CLI/js.py "[(x['option'], x['default']) for x in tab('options')][:3], 'ReduceLROnPlateau' in r['parameters']['description']"
+> ([('streams', 'resid'), ('labels', None), ('hidden', '128')], True)
+$ sonde probes nothing
+!~ sonde probes: no probe "nothing"*
+? 2
