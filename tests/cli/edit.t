@@ -117,3 +117,11 @@ $ sonde probe kv-memory $SHARED/models/tinystories-656k --edit 'skip 0'
 $ sonde probe logit-lens $SHARED/models/tinystories-656k --text x --edit 'skip 9'
 ! sonde probe: edit 'skip 9': site 'blocks.9.hook_attn_out': no such layer, the model has layers 0 to 1
 ? 2
+
+== a pattern that an edit changed need not sum to 1, and others must
+need models/tinystories-656k
+$ m=$SHARED/models/tinystories-656k; c() { python3 $CLI/js.py "[(x['name'], x['ok']) for x in r['checks']], r['warnings']"; }; e='zero blocks.0.attn.hook_pattern[keys=0]'; f='skip 0.mlp'; for x in "$e" "$f"; do sonde probe attention $m --text 'Once upon a time' --edit "$x" --json -q | c; sonde record $m --text 'Once upon a time' --sites attn -o s.db --edit "$x" -q > /dev/null; sonde probe attention s.db --json -q --no-store | c; rm s.db; done
+> ([], ["the pattern is edited: whether the pattern's rows sum to 1 is not checked (off by 1)"])
+> ([], ["the run was recorded with edits: whether the pattern's rows sum to 1 is not checked (off by 1)"])
+> ([('pattern rows sum to 1', True)], [])
+> ([('pattern rows sum to 1', True)], [])
