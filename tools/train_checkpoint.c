@@ -63,16 +63,18 @@ static enum sonde_status each_checkpoint(const char *folder,
     return SONDE_STATUS_OK;
 }
 
-/* Removes the files of a checkpoint and then the folder; what else somebody put there stays. */
+/* Removes a checkpoint's folder and the files in it, those that a killed process left half-written
+ * too. Folders inside are nobody's but the user's: they stay, and what holds them. */
 static void remove_checkpoint(const char *folder)
 {
-    static const char *const names[] = { "state.safetensors",     "model.safetensors",
-                                         "config.json",           "tokenizer.json",
-                                         "tokenizer_config.json", "special_tokens_map.json" };
     char path[PATH_BYTES];
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-        if (!join(path, folder, names[i], NULL))
+    DIR *directory = opendir(folder);
+    if (!directory)
+        return;
+    for (struct dirent *entry = readdir(directory); entry; entry = readdir(directory))
+        if (!join(path, folder, entry->d_name, NULL))
             (void)unlink(path);
+    closedir(directory);
     (void)rmdir(folder);
 }
 

@@ -142,18 +142,21 @@ static int compare_names(const void *a, const void *b)
 static enum sonde_status read_classes(struct sonde_train_input *in, struct sonde_error *error)
 {
     struct sonde_corpus *labels = NULL;
-    int64_t capacity = 0;
-    enum sonde_status status =
-        open_corpus(&in->recipe->corpus, in->recipe->corpus.label, &labels, error);
-    while (!status) {
+    const struct sonde_recipe_corpus *c = &in->recipe->corpus;
+    int64_t capacity = 0, taken = 0;
+    enum sonde_status status = open_corpus(c, c->label, &labels, error);
+    while (!status && (!c->limit || taken < c->limit)) {
         const struct sonde_corpus_item *item = NULL;
         status = sonde_corpus_next(labels, &item, error);
         if (status || !item)
             break;
+        if (!is_taken(c, item->ordinal))
+            continue;
+        taken++;
         bool known = false;
         for (int64_t i = in->n_classes - 1; i >= 0 && !known; i--)
             known = strcmp(in->class_name[i], item->text) == 0;
-        if (known || !is_taken(&in->recipe->corpus, item->ordinal))
+        if (known)
             continue;
         if (!sonde_grow((void **)&in->class_name, &capacity, in->n_classes + 1,
                         sizeof(*in->class_name), CLASSES_MAX) ||

@@ -76,6 +76,10 @@ static enum sonde_status make_trainer(struct sonde_train_run *r, struct sonde_er
     enum sonde_status status = sonde_train_input_open(&r->input, r->recipe, error);
     if (!status)
         status = sonde_model_create(&r->model, r->input->config, "model", &r->recipe->init, error);
+    /* What is only worth a warning in a file from elsewhere is a slip of the pen in a recipe. */
+    if (!status && sonde_model_n_warnings(r->model) > 0)
+        status = sonde_error_set(error, SONDE_STATUS_ARGUMENT, "model: %s",
+                                 sonde_model_warning(r->model, 0));
     if (!status)
         status = sonde_train_input_read(r->input, sonde_model_spec(r->model), r->options.max_bytes,
                                         r->options.progress, error);

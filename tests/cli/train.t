@@ -21,3 +21,70 @@ $ python3 $CLI/recipe.py > r.json; sonde train r.json -o a -q --threads 1 > /dev
 > (7, 18)
 $ python3 -c "import json; a, c = ([{k: v for k, v in json.loads(l).items() if k != 'tokens_per_second'} for l in open(d + '/log.jsonl')] for d in 'ac'); print([(l['step'], l['validation']) for l in c if l not in a], [l for l in a if l not in c])"
 > [(7, 'bin0')] []
+
+== killed at any moment and resumed: the same bits
+$ python3 $CLI/recipe.py 'corpus.formal="dyck-1:n=1500,len=2..40,seed=1"' checkpoint.every=10 epochs=3 > r.json; sonde train r.json -o a -q > /dev/null; exec 2> /dev/null; n=2; until timeout -s KILL $(printf '%d.%02d' $((n / 20)) $((n % 20 * 5))) "$SONDE" train r.json -o b -q --resume > /dev/null 2>&1; do n=$((n + 1)); [ $n -gt 600 ] && break; done; [ $n -gt 3 ] && echo killed; cmp a/model.safetensors b/model.safetensors; cmp a/checkpoints/step-00000141/state.safetensors b/checkpoints/step-00000141/state.safetensors; ls b/checkpoints | xargs
+> killed
+> step-00000140 step-00000141
+
+== next tokens of a text, its bits, and a continuation
+$ for i in $(seq 40); do echo 'one two three four five six seven eight nine ten'; echo 'ten nine eight seven six five four three two one'; done > t.txt; sonde tokenizer train --file t.txt --vocab-size 300 --special '<|endoftext|>' -o tokenizer.json -q > /dev/null; python3 $CLI/recipe.py model='{"model_type": "llama", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64, "tie_word_embeddings": true}' init='{"kind": "normal"}' corpus='{"file": "t.txt", "pack": 32, "skip-every": 5}' validation='[{"name": "held out", "file": "t.txt", "pack": 32, "only-every": 5}]' objective='"next-token"' tokenizer='"tokenizer.json"' optimizer='{"name": "adamw", "lr": 0.01, "decay": "matrices"}' schedule='{"kind": "cosine", "warmup": 5, "final": 0.1}' clip='{"norm": 1.0}' batch='{"tokens": 256}' epochs=25 dtype='"bf16"' > r.json; sonde train r.json -o out --json -q > r; python3 $CLI/js.py "(lambda v: (sorted(v), v['accuracy'] > .8, abs(v['bits_per_token'] - v['loss'] / 0.6931471805599453) < 1e-6, abs(v['bits_per_byte'] * v['bytes'] - v['bits_per_token'] * v['tokens']) < 1e-2, v['bytes']))(tab('validation')[0])" < r
+> (['accuracy', 'bits_per_byte', 'bits_per_token', 'bytes', 'loss', 'name', 'rows', 'rows_right', 'step', 'tokens'], True, True, True, 768)
+$ sonde generate out --prompt 'one two three' --max-tokens 20; echo
+> one two three four five six seven eight nine ten
+$ sonde info out --json | python3 $CLI/js.py "s['d_vocab'] == s['tokenizer_size'], s['eos_id'], [x['value'] for x in tab('traits') if x['property'] == 'weights']"
+> (True, 0, ['bf16'])
+
+== masked tokens
+$ for i in $(seq 60); do echo 'one two three four five six seven eight'; done > t.txt; sonde tokenizer train --file t.txt --vocab-size 290 --special '[MASK]' -o tokenizer.json -q > /dev/null; python3 $CLI/recipe.py model='{"model_type": "sonde", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "position": "learned", "max_position_embeddings": 64, "causal": false}' -init corpus='{"file": "t.txt"}' validation='[{"name": "v", "file": "t.txt"}]' objective='"masked-token"' mask='{"token": "[MASK]", "rate": 0.2}' tokenizer='"tokenizer.json"' optimizer='{"name": "adam", "lr": 0.01}' batch='{"sequences": 16}' epochs=12 > r.json; sonde train r.json -o out --json -q | python3 $CLI/js.py "(lambda v: (v['accuracy'] > .9, .12 < v['rows'] / v['tokens'] < .28))(tab('validation')[0])"
+> (True, True)
+$ sed -i 's/\[MASK\]/[GAP]/' r.json; sonde train r.json -o out2
+! sonde train: mask: the tokenizer has no token "[GAP]"
+? 2
+
+== classes, at the last position and at the first
+$ python3 -c "import json, random; random.seed(1); [print(json.dumps({'text': ' '.join(w), 'kind': 'red' if w.count('red') > 2 else 'blue'})) for w in ([random.choice(['red', 'blue']) for _ in range(5)] for _ in range(300))]" > t.jsonl; sonde tokenizer train --jsonl t.jsonl --vocab-size 270 -o tokenizer.json -q > /dev/null; for at in last first; do python3 $CLI/recipe.py model='{"model_type": "sonde", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "position": "none", "max_position_embeddings": 64, "causal": false}' -init corpus='{"jsonl": "t.jsonl", "field": "text", "label": "kind", "skip-every": 4}' validation='[{"name": "v", "jsonl": "t.jsonl", "label": "kind", "only-every": 4}]' objective='"classification"' label-at="\"$at\"" tokenizer='"tokenizer.json"' optimizer='{"name": "adam", "lr": 0.005}' batch='{"sequences": 16}' epochs=12 > r.json; sonde train r.json -o $at --json -q | python3 $CLI/js.py "(lambda v: (v['accuracy'] > .95, v['rows'], v['sequences_right'] == v['rows_right']))(tab('validation')[0])"; done
+> (True, 75, True)
+> (True, 75, True)
+$ echo '{"text": "red", "kind": "green"}' >> t.jsonl; sed -i 's/"skip-every": 4/"limit": 300/; s/"only-every": 4/"only-every": 301/' r.json; sonde train r.json -o out
+! sonde train: v: t.jsonl: item 301: the label "green" is not in the training corpus
+? 2
+
+== a loss that is not finite ends it; the last checkpoint stays
+$ python3 $CLI/recipe.py optimizer='{"name": "sgd", "lr": 1e30}' checkpoint.every=1 > r.json; sonde train r.json -o out
+!~ sonde train: step *: the loss is * and the gradient's norm *; a lower lr or clipping may help
+? 2
+$ ls out/checkpoints | head -n 1; test -e out/model.safetensors || echo none
+> step-00000001
+> none
+
+== what it refuses
+$ python3 $CLI/recipe.py > r.json; sonde train r.json
+! sonde train: where to: give -o DIR
+? 2
+$ sonde train nothing.json -o out
+! sonde train: nothing.json: cannot open: No such file or directory
+? 2
+$ sonde train r.json -o out --steps 2 -q > /dev/null; sonde train r.json -o out
+! sonde train: out holds a training already (checkpoints): --resume goes on with it, or name another folder
+? 2
+$ python3 $CLI/recipe.py seed=7 > s.json; sonde train s.json -o out --resume 2>&1 | sed 's/"[0-9a-f]*"/HASH/g'; exit ${PIPESTATUS[0]}
+> sonde train: another recipe (or another seed) made out: out/checkpoints/step-00000002/state.safetensors: note is HASH, expected HASH: not a state of this training
+? 2
+$ python3 -c "d = open('out/checkpoints/step-00000002/state.safetensors', 'rb').read(); open('out/checkpoints/step-00000002/state.safetensors', 'wb').write(d[:-9])"; sonde train r.json -o out --resume
+!~ sonde train: out/checkpoints/step-00000002/state.safetensors: *
+? 2
+$ sonde train r.json -o other --mem 100K
+!~ sonde train: training needs *, * may be used: 8 lanes take * each (fewer lanes or shorter sequences take less)
+? 2
+$ python3 $CLI/recipe.py model.hidden_sise=3 > x.json; sonde train x.json -o other
+!~ sonde train: *hidden_sise*
+? 2
+$ python3 $CLI/recipe.py 'corpus.formal="dyke-1"' > x.json; sonde train x.json -o other
+!~ sonde train: corpus: *dyke-1*
+? 2
+$ python3 $CLI/recipe.py 'corpus={"file": "t.txt"}' 'validation=[]' 'objective="next-token"' 'tokenizer="nowhere"' > x.json; sonde train x.json -o other
+!~ sonde train: nowhere*
+? 2
+$ test -e other || echo nothing written
+> nothing written
