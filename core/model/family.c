@@ -12,6 +12,7 @@ static const struct sonde_family_info families[] = {
     { "sonde", "sonde",
       "models made by sonde train: any norm, positions and head of one vocabulary",
       &sonde_family_sonde },
+    { "torch_encoder", "", "PyTorch .pt checkpoints of a causal nn.TransformerEncoder", NULL },
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 

@@ -113,6 +113,9 @@ static enum sonde_status find_family(const struct sonde_config *config,
     const struct sonde_family_info *info = sonde_families(&n);
     for (int i = 0; i < n; i++) {
         size_t used = strlen(known);
+        if (!info[i].family) {
+            continue;
+        }
         snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", info[i].model_types);
     }
     return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,

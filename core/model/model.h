@@ -54,7 +54,7 @@ const char *sonde_model_warning(const struct sonde_model *model, int i);
 const struct sonde_site_set *sonde_model_sites(const struct sonde_model *model);
 
 /* The families that can be loaded, for `sonde models`: an array of n. model_types as config.json
- * writes them, "a, b". */
+ * writes them, "a, b"; "" and family NULL where there is no config.json. */
 struct sonde_family; /* of the loader's own use */
 struct sonde_family_info {
     const char *name, *model_types, *summary;

@@ -18,10 +18,9 @@ static enum sonde_status take_part(const struct sonde_model *model, int64_t firs
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                                "this model has no unembedding, so no logits");
     }
-    if (sonde_spec_outputs(spec) != spec->d_vocab) {
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "this model has %lld outputs, which are not its vocabulary",
-                               (long long)sonde_spec_outputs(spec));
+    enum sonde_status status = sonde_spec_check_vocabulary(spec, error);
+    if (status != SONDE_STATUS_OK) {
+        return status;
     }
     if (count == 0 && first == 0) {
         count = spec->d_vocab;

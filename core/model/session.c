@@ -171,10 +171,11 @@ enum sonde_status sonde_session_check(const struct sonde_session *s,
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                                "a pass that continues from a cache has no gradients");
     }
-    if (args->logits_last && sonde_spec_outputs(spec) != spec->d_vocab) {
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "this model has %lld outputs, which are not its vocabulary",
-                               (long long)sonde_spec_outputs(spec));
+    if (args->logits_last && !spec->headless) {
+        enum sonde_status status = sonde_spec_check_vocabulary(spec, error);
+        if (status != SONDE_STATUS_OK) {
+            return status;
+        }
     }
     if (args->logits_last && (spec->headless || args->stop_after_layer)) {
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED, "%s",

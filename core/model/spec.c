@@ -8,6 +8,23 @@ int64_t sonde_spec_outputs(const struct sonde_spec *spec)
     return spec->d_out ? spec->d_out : spec->d_vocab;
 }
 
+enum sonde_status sonde_spec_check_vocabulary(const struct sonde_spec *spec,
+                                              struct sonde_error *error)
+{
+    if (sonde_spec_outputs(spec) != spec->d_vocab) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "this model has %lld outputs, which are not its vocabulary",
+                               (long long)sonde_spec_outputs(spec));
+    }
+    if (spec->head == SONDE_HEAD_SIGMOID) {
+        return sonde_error_set(
+            error, SONDE_STATUS_UNSUPPORTED,
+            "this model's outputs are sigmoids, any of which may hold: they rank "
+            "no next token");
+    }
+    return SONDE_STATUS_OK;
+}
+
 int64_t sonde_spec_relative_rows(const struct sonde_spec *spec)
 {
     return spec->causal ? spec->max_distance + 1 : 2 * spec->max_distance + 1;

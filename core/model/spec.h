@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/status.h"
 #include "core/tensor/ops.h"
 #include "core/trace/site.h"
 
@@ -70,6 +71,10 @@ struct sonde_spec {
 
 /* Width of the logits: d_out or d_vocab. */
 int64_t sonde_spec_outputs(const struct sonde_spec *spec);
+/* Refuses a model whose outputs are no distribution over its vocabulary: others in number, or
+ * sigmoids, any of which may hold. What picks or ranks tokens asks this. */
+SONDE_MUST_USE enum sonde_status sonde_spec_check_vocabulary(const struct sonde_spec *spec,
+                                                             struct sonde_error *error);
 /* Rows of a table of relative keys: distances -max..0 where causal, else -max..max. */
 int64_t sonde_spec_relative_rows(const struct sonde_spec *spec);
 /* A fixed table is added to the embedding. */

@@ -250,6 +250,9 @@ enum sonde_status sonde_tensor_table_open_torch(struct sonde_tensor_table **out,
     }
     enum sonde_status status = sonde_torch_open(&table->torch, path, error);
     if (status == SONDE_STATUS_OK) {
+        status = sonde_torch_check(table->torch, error);
+    }
+    if (status == SONDE_STATUS_OK) {
         status = merge(table, error);
     }
     if (status != SONDE_STATUS_OK) {

@@ -2,7 +2,8 @@
  * Tensor table: the tensors of one model over all its safetensors shards, by name. Opens
  * model.safetensors, or the shards that model.safetensors.index.json names (plain file names inside
  * the folder; every tensor exactly once). A "__metadata__" entry whose key is no tensor and whose
- * value is one is an alias. Or the state dict of one PyTorch checkpoint (torch_file.h).
+ * value is one is an alias. Or the state dict of one PyTorch checkpoint (torch_file.h), its
+ * checksums checked.
  */
 #ifndef SONDE_CORE_MODEL_TENSOR_TABLE_H
 #define SONDE_CORE_MODEL_TENSOR_TABLE_H

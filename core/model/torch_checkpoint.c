@@ -1,9 +1,11 @@
 /*
  * A language model out of PyTorch's nn.TransformerEncoder, as a checkpoint stores it: an embedding
  * "encoder" times sqrt(D), post-norm layers with ReLU and a causal mask, a linear "decoder" to any
- * number of outputs; no positions, whatever table lies beside (Bhattamishra et al. 2020, "On the
- * ability and limitations of transformers to recognize formal languages", and what grew from it).
- * Sizes come from the shapes. The number of heads is in no shape: 1, or "n_heads" of PATH.json.
+ * number of outputs (Bhattamishra et al. 2020, "On the ability and limitations of transformers to
+ * recognize formal languages", and what grew from it). Sizes come from the shapes. Two things are
+ * in no shape, and PATH.json may say them: "n_heads" (else 1), and "position": "none" (else this,
+ * whatever table lies beside: these authors' models store one and run without), "sinusoidal" or
+ * "cosine" (computed; a table that is stored must agree), or "learned" (the stored table).
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@
 enum { SETTINGS_BYTES_MAX = 100000, CONTEXT_DEFAULT = 4096, PREFIX_MAX = 64 };
 #define FIRST_LAYER "transformer_encoder.layers.0.self_attn.in_proj_weight"
 #define IN_LAYER "transformer_encoder.layers.%d."
+#define POSITIONS "pos_encoder.pe"
 
 /* What comes before the names: "model.", "module.model.", nothing. False: another model. */
 static bool find_prefix(const struct sonde_tensor_table *table, char prefix[PREFIX_MAX])
@@ -51,8 +54,40 @@ static int64_t size_of(const struct sonde_binder *b, int i, const char *name)
     return found && ref.entry->rank == 2 ? ref.entry->dim[i] : 0;
 }
 
-static enum sonde_status read_heads(struct sonde_model *model, struct sonde_json **root,
-                                    struct sonde_error *error)
+static enum sonde_status read_position(struct sonde_spec *spec, const struct sonde_config *config,
+                                       struct sonde_error *error)
+{
+    static const struct {
+        const char *name;
+        enum sonde_position_kind kind;
+    } kinds[] = {
+        { "none", SONDE_POSITION_NONE },
+        { "sinusoidal", SONDE_POSITION_SINUSOIDAL },
+        { "cosine", SONDE_POSITION_COSINE },
+        { "learned", SONDE_POSITION_LEARNED },
+    };
+    const char *name = NULL;
+    enum sonde_status status =
+        sonde_json_read_string(config->root, "position", "none", &name, error);
+    if (status != SONDE_STATUS_OK) {
+        sonde_error_prepend(error, "%s", config->name);
+        return status;
+    }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(name, kinds[i].name) == 0) {
+            spec->position = kinds[i].kind;
+            return SONDE_STATUS_OK;
+        }
+    }
+    return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                           "%s: position \"%.60s\" is not supported, only none, sinusoidal, cosine "
+                           "and learned are",
+                           config->name, name);
+}
+
+/* What PATH.json says, where it is there. */
+static enum sonde_status read_settings(struct sonde_model *model, struct sonde_json **root,
+                                       struct sonde_error *error)
 {
     struct sonde_spec *spec = &model->spec;
     enum sonde_status status = SONDE_STATUS_OK;
@@ -64,12 +99,15 @@ static enum sonde_status read_heads(struct sonde_model *model, struct sonde_json
     snprintf(path, n, "%s.json", model->path);
     spec->n_heads = 1;
     if (sonde_path_exists(path)) {
-        static const char *const read[] = { "n_heads", NULL };
+        static const char *const read[] = { "n_heads", "position", NULL };
         status = sonde_json_load(root, path, SETTINGS_BYTES_MAX, error);
         const struct sonde_config config = { *root, path, &model->notes };
         if (status == SONDE_STATUS_OK) {
             status = sonde_config_size(&config, "n_heads", NULL, 1, SONDE_SPEC_HEADS_MAX,
                                        &spec->n_heads, error);
+        }
+        if (status == SONDE_STATUS_OK) {
+            status = read_position(spec, &config, error);
         }
         if (status == SONDE_STATUS_OK) {
             status = sonde_config_check_keys(&config, read, error);
@@ -84,12 +122,22 @@ static enum sonde_status read_heads(struct sonde_model *model, struct sonde_json
     return status;
 }
 
+/* Rows of the stored table [n, 1, D]; 0 where there is none of this form. */
+static int64_t stored_positions(const struct sonde_binder *b)
+{
+    char full[PREFIX_MAX + 128];
+    struct sonde_tensor_ref ref;
+    snprintf(full, sizeof full, "%s" POSITIONS, b->prefix);
+    bool found = sonde_tensor_table_find(b->table, full, &ref);
+    return found && ref.entry->rank == 3 && ref.entry->dim[1] == 1 ? ref.entry->dim[0] : 0;
+}
+
 static enum sonde_status read_spec(struct sonde_model *model, const struct sonde_binder *b,
                                    struct sonde_error *error)
 {
     struct sonde_spec *spec = &model->spec;
     struct sonde_json *root = NULL;
-    enum sonde_status status = read_heads(model, &root, error);
+    enum sonde_status status = read_settings(model, &root, error);
     sonde_json_destroy(&root);
     if (status != SONDE_STATUS_OK) {
         return status;
@@ -111,12 +159,14 @@ static enum sonde_status read_spec(struct sonde_model *model, const struct sonde
                                (long long)spec->n_heads, (long long)spec->d_model);
     }
     spec->d_head = spec->d_model / spec->n_heads;
-    spec->n_ctx = CONTEXT_DEFAULT;
+    spec->rotary_base = 10000.0; /* of a sinusoidal table */
+    spec->n_ctx = stored_positions(b);
+    spec->n_ctx =
+        spec->position == SONDE_POSITION_LEARNED && spec->n_ctx ? spec->n_ctx : CONTEXT_DEFAULT;
     spec->norm = SONDE_NORM_LAYER;
     spec->norm_place = SONDE_NORM_POST;
     spec->norm_eps = 1e-5; /* nn.TransformerEncoderLayer's default, as all below */
     spec->activation = SONDE_ACTIVATION_RELU;
-    spec->position = SONDE_POSITION_NONE;
     spec->causal = true;
     spec->embed_scale = (float)sqrt((double)spec->d_model);
     status = sonde_spec_validate(spec, model->path, error);
@@ -146,6 +196,88 @@ static void bind_layer(struct sonde_binder *b, const struct sonde_spec *spec,
     sonde_bind_vector(b, &w->ln2_bias, D, SONDE_BIND_BIAS, IN_LAYER "norm2.bias", i);
 }
 
+/* The stored table must be the one that PATH.json names. PyTorch computes the angles in float32:
+ * they are off by a few roundings (6e-8) of at most n. */
+static bool table_agrees(const struct sonde_spec *spec, const float *table, int64_t n)
+{
+    const double tolerance = 1e-5 + 3e-7 * (double)n;
+    double worst = 0.0;
+    float *row = malloc((size_t)spec->d_model * sizeof *row);
+    for (int64_t t = 0; row && t < n; t++) {
+        if (spec->position == SONDE_POSITION_COSINE) {
+            sonde_cosine_fill(row, t, 1, spec->d_model);
+        } else {
+            sonde_sinusoidal_fill(row, t, 1, spec->d_model, spec->rotary_base);
+        }
+        for (int64_t d = 0; d < spec->d_model; d++) {
+            double off = fabs((double)row[d] - (double)table[t * spec->d_model + d]);
+            worst = off <= worst ? worst : off; /* NaN stays */
+        }
+    }
+    bool known = row != NULL;
+    free(row);
+    return known && worst <= tolerance;
+}
+
+/* The stored table as [n, D] floats in the arena. */
+static float *read_positions(struct sonde_binder *b, const struct sonde_spec *spec, int64_t *n)
+{
+    char full[PREFIX_MAX + 128];
+    struct sonde_tensor_ref ref;
+    snprintf(full, sizeof full, "%s" POSITIONS, b->prefix);
+    if (!sonde_tensor_table_find(b->table, full, &ref)) {
+        return NULL;
+    }
+    const struct sonde_safetensors_entry *entry = ref.entry;
+    if (entry->rank != 3 || entry->dim[1] != 1 || entry->dim[2] != spec->d_model ||
+        entry->dim[0] < 1 || entry->dtype != SONDE_DTYPE_F32) {
+        b->status = sonde_error_set(b->error, SONDE_STATUS_UNSUPPORTED,
+                                    "%s: %s is no table of positions, expected F32 [n, 1, %lld]",
+                                    sonde_tensor_ref_path(&ref), full, (long long)spec->d_model);
+        return NULL;
+    }
+    float *table = sonde_arena_alloc(b->arena, entry->n_elements, sizeof *table);
+    b->status = table ? sonde_tensor_ref_read(&ref, table, b->error)
+                      : sonde_error_memory(b->error, "weights");
+    *n = entry->dim[0];
+    return b->status == SONDE_STATUS_OK ? table : NULL;
+}
+
+static void bind_positions(struct sonde_binder *b, const struct sonde_spec *spec,
+                           struct sonde_weights *w)
+{
+    int64_t n = 0, D = spec->d_model;
+    if (spec->position == SONDE_POSITION_NONE) {
+        if (sonde_bind_has(b, POSITIONS)) {
+            sonde_notes_add(b->notes,
+                            "the table of positions %s" POSITIONS " is stored and not used: these "
+                            "models run without positions (\"position\" of the .json says "
+                            "otherwise)",
+                            b->prefix);
+        }
+        return;
+    }
+    float *table = b->status == SONDE_STATUS_OK ? read_positions(b, spec, &n) : NULL;
+    if (b->status != SONDE_STATUS_OK) {
+        return;
+    }
+    if (spec->position == SONDE_POSITION_LEARNED) {
+        if (!table) {
+            b->status = sonde_error_set(b->error, SONDE_STATUS_FORMAT, "%s: no tensor %s" POSITIONS,
+                                        sonde_tensor_table_file(b->table, 0), b->prefix);
+            return;
+        }
+        w->pos_embed = (struct sonde_weight){ sonde_bind_raw(b, table, SONDE_BIND_MATRIX, n * D, 0),
+                                              SONDE_DTYPE_F32, n, D, false };
+    } else if (table && !table_agrees(spec, table, n)) {
+        b->status =
+            sonde_error_set(b->error, SONDE_STATUS_FORMAT,
+                            "%s: the table of positions %s" POSITIONS " is not the %s one",
+                            sonde_tensor_table_file(b->table, 0), b->prefix,
+                            spec->position == SONDE_POSITION_COSINE ? "cosine" : "sinusoidal");
+    }
+}
+
 static void bind_all(struct sonde_model *model, struct sonde_binder *b)
 {
     struct sonde_weights *w = &model->weights;
@@ -158,13 +290,7 @@ static void bind_all(struct sonde_model *model, struct sonde_binder *b)
         sonde_bind_matrix(b, &w->unembed, spec->d_out, spec->d_model, false, "decoder.weight");
         sonde_bind_vector(b, &w->unembed_bias, spec->d_out, SONDE_BIND_BIAS, "decoder.bias");
     }
-    if (sonde_bind_has(b, "pos_encoder.pe")) {
-        sonde_bind_ignore(b, "pos_encoder.pe");
-        sonde_notes_add(b->notes,
-                        "the table of positions %spos_encoder.pe is stored and not used: "
-                        "these models run without positions",
-                        b->prefix);
-    }
+    bind_positions(b, spec, w);
 }
 
 enum sonde_status sonde_torch_model_open(struct sonde_model *model,

@@ -244,6 +244,11 @@ enum sonde_status sonde_torch_open(struct sonde_torch_file **out, const char *pa
     return SONDE_STATUS_OK;
 }
 
+enum sonde_status sonde_torch_check(const struct sonde_torch_file *file, struct sonde_error *error)
+{
+    return sonde_torchzip_check(file->zip, error);
+}
+
 const char *sonde_torch_path(const struct sonde_torch_file *file)
 {
     return file->path;

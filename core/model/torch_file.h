@@ -28,6 +28,9 @@ struct sonde_torch_entry {
 
 SONDE_MUST_USE enum sonde_status sonde_torch_open(struct sonde_torch_file **out, const char *path,
                                                   struct sonde_error *error);
+/* Holds the checksum of every member of the container against its bytes. */
+SONDE_MUST_USE enum sonde_status sonde_torch_check(const struct sonde_torch_file *file,
+                                                   struct sonde_error *error);
 void sonde_torch_close(struct sonde_torch_file **file);
 
 const char *sonde_torch_path(const struct sonde_torch_file *file);

@@ -26,6 +26,7 @@ enum {
 struct entry {
     struct sonde_torchzip_member member; /* first: sorted and searched as one */
     int64_t header;                      /* offset of the local header */
+    uint32_t crc;
     int n_name;
 };
 
@@ -218,6 +219,7 @@ static enum sonde_status read_central(struct sonde_torchzip *zip, const uint8_t 
         return sonde_error_memory(error, "a zip directory");
     }
     entry->n_name = (int)n_name;
+    entry->crc = (uint32_t)number(data + 16, 4);
     unsigned flags = (unsigned)number(data + 8, 2), method = (unsigned)number(data + 10, 2);
     uint64_t packed = number(data + 20, 4), size = number(data + 24, 4);
     uint64_t header = number(data + 42, 4), *wide[3];
@@ -414,6 +416,55 @@ const struct sonde_torchzip_member *sonde_torchzip_find(const struct sonde_torch
     const struct entry *found =
         bsearch(&key, zip->entries, (size_t)zip->n, sizeof key, compare_names);
     return found ? &found->member : NULL;
+}
+
+/* CRC-32 of ISO 3309 (APPNOTE 4.4.7), a byte at a time by a table. */
+static uint32_t add_crc(uint32_t crc, const uint32_t table[256], const uint8_t *data, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        crc = table[(crc ^ data[i]) & 255] ^ crc >> 8;
+    }
+    return crc;
+}
+
+static void fill_crc_table(uint32_t table[256])
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t crc = i;
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+        }
+        table[i] = crc;
+    }
+}
+
+enum sonde_status sonde_torchzip_check(const struct sonde_torchzip *zip, struct sonde_error *error)
+{
+    enum { BLOCK_BYTES = 1 << 18 };
+    uint32_t table[256];
+    uint8_t *block = malloc(BLOCK_BYTES);
+    enum sonde_status status = block ? SONDE_STATUS_OK : sonde_error_memory(error, "a checkpoint");
+    fill_crc_table(table);
+    for (int64_t i = 0; i < zip->n && status == SONDE_STATUS_OK; i++) {
+        const struct entry *entry = &zip->entries[i];
+        uint32_t crc = 0xffffffffu;
+        for (int64_t at = 0; at < entry->member.n_bytes && status == SONDE_STATUS_OK;) {
+            int64_t left = entry->member.n_bytes - at, n = left < BLOCK_BYTES ? left : BLOCK_BYTES;
+            status = sonde_file_read(zip->file, entry->member.offset + at, block, n, error);
+            crc = status == SONDE_STATUS_OK ? add_crc(crc, table, block, n) : crc;
+            at += n;
+        }
+        crc ^= 0xffffffffu;
+        if (status == SONDE_STATUS_OK && crc != entry->crc) {
+            status =
+                sonde_error_set(error, SONDE_STATUS_FORMAT,
+                                "%s: member %.160s: the CRC-32 of its bytes is %08x, the zip "
+                                "directory says %08x",
+                                sonde_file_path(zip->file), entry->member.name, crc, entry->crc);
+        }
+    }
+    free(block);
+    return status;
 }
 
 struct sonde_file *sonde_torchzip_file(const struct sonde_torchzip *zip)

@@ -41,6 +41,9 @@ const struct sonde_torchzip_member *sonde_torchzip_at(const struct sonde_torchzi
 /* NULL where there is no such member. */
 const struct sonde_torchzip_member *sonde_torchzip_find(const struct sonde_torchzip *zip,
                                                         const char *name);
+/* Reads every member and holds its CRC-32 against the directory's: a damaged file is FORMAT. */
+SONDE_MUST_USE enum sonde_status sonde_torchzip_check(const struct sonde_torchzip *zip,
+                                                      struct sonde_error *error);
 struct sonde_file *sonde_torchzip_file(const struct sonde_torchzip *zip);
 
 #endif

@@ -98,3 +98,9 @@ $ sonde record $SHARED/models/tinystories-656k --formal dyck-1:n=5,len=2..10 -o 
 $ sonde record $SHARED/models/tinystories-656k --formal 'd-3:n=5,len=2..10,ids=Tba' -o s.db
 ! sonde record: ids=Tba: $SHARED/models/tinystories-656k has a tokenizer, which gives the symbols their ids
 ? 2
+
+== a published checkpoint: its own vocabulary gives the ids
+need seeds/counter-languages
+$ sonde record $SHARED/seeds/counter-languages/models/shuffle2/model_20.pt --formal shuffle-2:n=2,len=2..10,generator=walk -o s.db --sites 'blocks.*.hook_resid_post' -q 2> /dev/null > /dev/null; sonde export s.db --rows -o - | tail -n +2 | tr '\n' ';'; echo; sonde label s.db --set d --builtin depth -q > /dev/null; sonde export s.db --labels d -o - | tail -n +2 | tr '\n' ';'; echo
+> run-1,0,0,3,(;run-1,0,1,2,[;run-1,0,2,4,];run-1,0,3,1,);run-1,1,0,2,[;run-1,1,1,2,[;run-1,1,2,4,];run-1,1,3,3,(;run-1,1,4,1,);run-1,1,5,2,[;run-1,1,6,4,];run-1,1,7,4,];
+> 0,0,1;0,1,2;0,2,1;0,3,0;1,0,1;1,1,2;1,2,1;1,3,2;1,4,1;1,5,2;1,6,1;1,7,0;

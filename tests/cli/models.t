@@ -1,7 +1,7 @@
 # Commands that read a model and write nothing.
 
 == families
-$ sonde models --json | python3 $CLI/js.py "{'llama', 'gpt2'} <= {x['family'] for x in tab('families')}, s['families'] == len(tab('families'))"
+$ sonde models --json | python3 $CLI/js.py "{'llama', 'gpt2', 'sonde', 'torch_encoder'} <= {x['family'] for x in tab('families')}, s['families'] == len(tab('families'))"
 > (True, True)
 
 == bundled models

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/model/model.h"
 #include "tests/fault/fault_inject.h"
 #include "tests/support/check.h"
 
@@ -61,12 +62,45 @@ static void refusing(void **state)
     assert_true(report.n_calls > 5);
 }
 
+/* The whole way into a model: settings, checksums, shapes, split projections, positions. */
+static enum sonde_status open_model(void *ctx, struct sonde_error *error)
+{
+    const struct sonde_model_options options = { .allow_missing_tokenizer = true };
+    struct sonde_model *model = NULL;
+    enum sonde_status status = sonde_model_open(&model, ctx, &options, error);
+    if (status != SONDE_STATUS_OK) {
+        assert_null(model);
+        return status;
+    }
+    assert_int_equal(sonde_model_spec(model)->d_out, 3);
+    assert_int_equal(sonde_model_spec(model)->n_ctx, 9);
+    sonde_model_close(&model);
+    return status;
+}
+
+static void binding(void **state)
+{
+    char path[1024], settings[1100];
+    static const char text[] = "{\"n_heads\": 2, \"position\": \"learned\"}";
+    struct sonde_error error = { 0 };
+    snprintf(path, sizeof path, "%s/encoder_sin.pt", (const char *)*state);
+    snprintf(settings, sizeof settings, "%s.json", path);
+    check_ok(sonde_file_save(settings, text, sizeof text - 1, &error), &error);
+    struct fault_report report = fault_each(FAULT_MEMORY, open_model, NULL, path);
+    assert_true(report.n_calls > 30);
+    assert_true(report.n_tolerated <= 8); /* blocks of arenas: smaller ones will do */
+    report = fault_each(FAULT_READ, open_model, NULL, path);
+    assert_true(report.n_calls > 30);
+    (void)remove(settings);
+}
+
 int main(int argc, char **argv)
 {
     void *folder = argc > 1 ? argv[1] : NULL;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(reading, folder),
         cmocka_unit_test_prestate(refusing, folder),
+        cmocka_unit_test_prestate(binding, folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

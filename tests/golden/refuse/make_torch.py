@@ -9,6 +9,7 @@ path; FOLDER/*.pkl: bare pickles. Standard library only: Python's own pickle and
 write the good files (with stand-ins for torch's names), hand-made bytes the bad ones."""
 import collections
 import io
+import math
 import os
 import pickle
 import struct
@@ -194,6 +195,40 @@ checkpoint = {"epoch": 19, "negative": -70000, "large": 2**40, "lr": 0.005, "non
               "optimizer_state_dict": {"state": {0: {"step": plain["scalar"]}}}}
 good("nested", checkpoint, {"whole": plain["whole"]}, 2)
 good("state_dict", {"state_dict": {"t": plain["column"]}}, {"t": plain["column"]}, 4)
+
+# --- Models: a post-norm encoder, with and without a table of positions. -----------------------------
+def encoder(name, table):
+    D, F, V, outputs, made = 4, 6, 5, 3, collections.OrderedDict()
+
+    def add(key, *size):
+        n, first = math.prod(size), len(made)
+        numbers = [((i * 37 + first * 11 + 5) % 29 - 14) / 16 for i in range(n)]
+        made[key] = Tensor(Storage("e%d" % first, "F32", numbers), size)
+    add("encoder.weight", V, D)
+    layer = "transformer_encoder.layers.0."
+    for key, size in (("self_attn.in_proj_weight", (3 * D, D)), ("self_attn.in_proj_bias", (3 * D,)),
+                      ("self_attn.out_proj.weight", (D, D)), ("self_attn.out_proj.bias", (D,)),
+                      ("linear1.weight", (F, D)), ("linear1.bias", (F,)),
+                      ("linear2.weight", (D, F)), ("linear2.bias", (D,)),
+                      ("norm1.weight", (D,)), ("norm1.bias", (D,)),
+                      ("norm2.weight", (D,)), ("norm2.bias", (D,))):
+        add(layer + key, *size)
+    add("decoder.weight", outputs, D)
+    add("decoder.bias", outputs)
+    if table:
+        made["pos_encoder.pe"] = Tensor(Storage("pe", "F32", table), [len(table) // D, 1, D])
+    made = collections.OrderedDict(("model." + k, v) for k, v in made.items())
+    good(name, {"model_state_dict": made}, made, 2)
+
+
+def single(v):
+    return struct.unpack("<f", struct.pack("<f", v))[0]
+
+
+encoder("encoder", None)
+encoder("encoder_sin", [single((math.cos if d % 2 else math.sin)(t / 10000 ** ((d - d % 2) / 4)))
+                        for t in range(9) for d in range(4)])
+encoder("encoder_cos", [(-1.0) ** t for t in range(9) for d in range(4)])
 
 # --- What must be refused. ----------------------------------------------------------------------------
 P2, STOP = b"\x80\x02", b"."

@@ -5,6 +5,7 @@
 #include "core/base/file.h"
 #include "core/model/create.h"
 #include "core/model/model.h"
+#include "core/tensor/safetensors.h"
 #include "tests/support/check.h"
 #include "tests/unit/model/model_maker.h"
 
@@ -292,6 +293,93 @@ static void test_seed(void **state)
     sonde_model_close(&c);
 }
 
+/* Outputs that are no choice among the tokens rank none of them. */
+static void test_sigmoid_head(void **state)
+{
+    static const char config[] =
+        "{\"model_type\":\"sonde\"," SIZES ",\"position\":\"none\",\"head\":\"sigmoid\"}";
+    static const char wanted[] =
+        "this model's outputs are sigmoids, any of which may hold: they rank no next token";
+    struct sonde_error error = { 0 };
+    struct sonde_session *session = NULL;
+    struct sonde_model *model = create(config, NULL);
+    struct sonde_arena *arena = sonde_arena_create(0);
+    float row[8] = { 1 }, logits[11];
+    const int32_t ids[] = { 1, 2 };
+    (void)state;
+    check_ok(sonde_session_create(&session, model, NULL, &error), &error);
+    const struct sonde_forward_args args = { .ids = ids, .n_tokens = 2, .logits_last = logits };
+    assert_int_equal(sonde_forward(session, &args, &error), SONDE_STATUS_UNSUPPORTED);
+    assert_string_equal(error.text, wanted);
+    error = (struct sonde_error){ 0 };
+    assert_int_equal(sonde_model_readout(model, arena, row, 1, 0, 0, logits, &error),
+                     SONDE_STATUS_UNSUPPORTED);
+    assert_string_equal(error.text, wanted);
+    struct taken taken = logits_of(model); /* the logits themselves are there */
+    free(taken.logits);
+    sonde_arena_destroy(&arena);
+    sonde_session_destroy(&session);
+    sonde_model_close(&model);
+}
+
+/* Rewrites FOLDER/model.safetensors without one tensor. */
+static void drop_tensor(const char *folder, const char *name)
+{
+    struct sonde_safetensors *file = NULL;
+    struct sonde_safetensors_item items[64];
+    struct sonde_error error = { 0 };
+    char *path = sonde_path_join(folder, "model.safetensors");
+    int64_t n = 0;
+    check_ok(sonde_safetensors_open(&file, path, &error), &error);
+    for (int64_t i = 0; i < sonde_safetensors_count(file); i++) {
+        const struct sonde_safetensors_entry *e = sonde_safetensors_at(file, i);
+        const uint8_t *data = NULL;
+        check_ok(sonde_safetensors_map(file, e, &data, &error), &error);
+        if (strcmp(e->name, name) != 0) {
+            items[n] = (struct sonde_safetensors_item){
+                .name = e->name, .dtype = e->dtype, .rank = e->rank, .data = data
+            };
+            memcpy(items[n++].dim, e->dim, sizeof e->dim);
+        }
+    }
+    assert_int_equal(n + 1, sonde_safetensors_count(file));
+    check_ok(sonde_safetensors_write(path, items, n, NULL, 0, &error), &error);
+    sonde_safetensors_close(&file);
+    free(path);
+}
+
+/* The prefix is told by all names: whichever tensor is missing, it is named in full. */
+static void test_missing_tensor(void **state)
+{
+    static const struct {
+        int config;
+        const char *name;
+    } cases[] = {
+        { 2, "layers.1.mlp.up_proj.weight" },
+        { 4, "model.norm.weight" },
+        { 4, "model.layers.0.self_attn.k_proj.weight" },
+        { 6, "transformer.ln_f.weight" },
+        { 6, "transformer.h.0.attn.c_attn.bias" },
+        { 7, "gpt_neox.final_layer_norm.weight" },
+        { 8, "bert.embeddings.position_embeddings.weight" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct sonde_model_options options = { .allow_missing_tokenizer = true };
+        struct sonde_error error = { 0 };
+        struct sonde_model *made = create(configs[cases[i].config], NULL), *opened = NULL;
+        char *folder = new_folder(), wanted[512];
+        check_ok(sonde_model_save(made, folder, SONDE_DTYPE_F32, &error), &error);
+        drop_tensor(folder, cases[i].name);
+        assert_int_equal(sonde_model_open(&opened, folder, &options, &error), SONDE_STATUS_FORMAT);
+        snprintf(wanted, sizeof wanted, "%s/model.safetensors: no tensor %s", folder,
+                 cases[i].name);
+        assert_string_equal(error.text, wanted);
+        sonde_model_close(&made);
+        model_remove(folder);
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -343,9 +431,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest create_tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_half),
-        cmocka_unit_test(test_normal_init), cmocka_unit_test(test_torch_init),
-        cmocka_unit_test(test_seed),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_half),
+        cmocka_unit_test(test_normal_init),  cmocka_unit_test(test_torch_init),
+        cmocka_unit_test(test_seed),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_sigmoid_head), cmocka_unit_test(test_missing_tensor),
     };
     return cmocka_run_group_tests(create_tests, NULL, NULL);
 }

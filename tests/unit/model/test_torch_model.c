@@ -183,6 +183,133 @@ static void other_state_dicts(void **state)
     free(path);
 }
 
+/* Writes FOLDER/FILE.json; the folder is of this run of the tests alone. */
+static void settle(const char *path, const char *text)
+{
+    char name[1024];
+    struct sonde_error error = { 0 };
+    snprintf(name, sizeof name, "%s.json", path);
+    if (text) {
+        check_ok(sonde_file_save(name, text, strlen(text), &error), &error);
+    } else {
+        (void)remove(name);
+    }
+}
+
+enum { N_TOKENS = 9, N_LOGITS = N_TOKENS * 3 };
+
+static enum sonde_status take_logits(void *ctx, struct sonde_site site,
+                                     const struct sonde_tensor *view, struct sonde_error *error)
+{
+    (void)site;
+    (void)error;
+    memcpy(ctx, view->data, N_LOGITS * sizeof(float));
+    return SONDE_STATUS_OK;
+}
+
+/* The checkpoint's outputs with these settings; or, where it does not open, its message. */
+static enum sonde_status run_encoder(const char *folder, const char *file, const char *settings,
+                                     float logits[N_LOGITS], struct sonde_error *error)
+{
+    static const int32_t ids[N_TOKENS] = { 0, 3, 1, 4, 2, 2, 0, 1, 3 };
+    const struct sonde_model_options options = { .allow_missing_tokenizer = true };
+    struct sonde_model *model = NULL;
+    struct sonde_session *session = NULL;
+    struct sonde_site_set set = { 0 };
+    char *path = sonde_path_join(folder, file);
+    settle(path, settings);
+    enum sonde_status status = sonde_model_open(&model, path, &options, error);
+    settle(path, NULL);
+    free(path);
+    if (status != SONDE_STATUS_OK) {
+        return status;
+    }
+    sonde_site_set_add(&set, (struct sonde_site){ SONDE_SITE_LOGITS, -1 });
+    const struct sonde_hook hook = { .observe = &set, .on_value = take_logits, .ctx = logits };
+    const struct sonde_forward_args args = {
+        .ids = ids, .n_tokens = N_TOKENS, .hooks = &hook, .n_hooks = 1
+    };
+    check_ok(sonde_session_create(&session, model, NULL, error), error);
+    check_ok(sonde_forward(session, &args, error), error);
+    sonde_session_destroy(&session);
+    sonde_model_close(&model);
+    return SONDE_STATUS_OK;
+}
+
+static double distance(const float *a, const float *b)
+{
+    double most = 0;
+    for (int i = 0; i < N_LOGITS; i++) {
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    }
+    return most;
+}
+
+/* A stored table changes nothing until the settings name it; then the computed one, the stored one
+ * and (without a table) the same kind give the same outputs. */
+static void positions(void **state)
+{
+    struct sonde_error error = { 0 };
+    float none[N_LOGITS], stored[N_LOGITS], named[N_LOGITS], computed[N_LOGITS];
+    static const char *const kinds[] = { "sinusoidal", "cosine" };
+    static const char *const files[] = { "encoder_sin.pt", "encoder_cos.pt" };
+    check_ok(run_encoder(*state, "encoder.pt", "{}", none, &error), &error);
+    for (int i = 0; i < 2; i++) {
+        char settings[64], wanted[64];
+        check_ok(run_encoder(*state, files[i], "{}", named, &error), &error);
+        assert_memory_equal(none, named, sizeof none);
+        check_ok(run_encoder(*state, files[i], "{\"position\":\"learned\"}", stored, &error),
+                 &error);
+        assert_true(distance(none, stored) > 1e-2);
+        snprintf(settings, sizeof settings, "{\"n_heads\":1,\"position\":\"%s\"}", kinds[i]);
+        check_ok(run_encoder(*state, files[i], settings, named, &error), &error);
+        assert_true(distance(stored, named) < 1e-5);
+        check_ok(run_encoder(*state, "encoder.pt", settings, computed, &error), &error);
+        assert_memory_equal(named, computed, sizeof named);
+        assert_int_equal(run_encoder(*state, files[1 - i], settings, named, &error),
+                         SONDE_STATUS_FORMAT);
+        snprintf(wanted, sizeof wanted, "model.pos_encoder.pe is not the %s one", kinds[i]);
+        assert_non_null(strstr(error.text, wanted));
+    }
+    assert_int_equal(run_encoder(*state, "encoder.pt", "{\"position\":\"learned\"}", named, &error),
+                     SONDE_STATUS_FORMAT);
+    assert_non_null(strstr(error.text, "no tensor model.pos_encoder.pe"));
+    assert_int_equal(run_encoder(*state, "encoder.pt", "{\"position\":\"alibi\"}", named, &error),
+                     SONDE_STATUS_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "position \"alibi\" is not supported"));
+    assert_int_equal(run_encoder(*state, "encoder.pt", "{\"n_heads\":3}", named, &error),
+                     SONDE_STATUS_FORMAT);
+}
+
+/* A changed byte of any member is met when the model opens, by the member's name. */
+static void checksums(void **state)
+{
+    struct sonde_buf data = { 0 };
+    struct sonde_error error = { 0 };
+    float logits[N_LOGITS];
+    char *path = sonde_path_join(*state, "encoder.pt");
+    char *copy = sonde_path_join(*state, "damaged.pt");
+    check_ok(sonde_file_load(path, TEXT_MAX, &data, &error), &error);
+    const char *start = NULL;
+    for (size_t i = 0; i + 14 < data.size && !start; i++) {
+        start = memcmp(data.data + i, "archive/data/e", 14) == 0 ? data.data + i : NULL;
+    }
+    assert_non_null(start);
+    size_t at = (size_t)(start - data.data) + 40; /* past the name and the padding: its numbers */
+    data.data[at] ^= 1;
+    check_ok(sonde_file_save(copy, data.data, data.size, &error), &error);
+    assert_int_equal(run_encoder(*state, "damaged.pt", "{}", logits, &error), SONDE_STATUS_FORMAT);
+    assert_non_null(strstr(error.text, "damaged.pt: member archive/data/e"));
+    assert_non_null(strstr(error.text, ": the CRC-32 of its bytes is "));
+    data.data[at] ^= 1;
+    check_ok(sonde_file_save(copy, data.data, data.size, &error), &error);
+    check_ok(run_encoder(*state, "damaged.pt", "{}", logits, &error), &error);
+    (void)remove(copy);
+    sonde_buf_finish(&data);
+    free(path);
+    free(copy);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +317,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(shuffle_2),
         cmocka_unit_test(no_vocabulary_outputs),
         cmocka_unit_test_prestate(other_state_dicts, argc > 1 ? argv[1] : NULL),
+        cmocka_unit_test_prestate(positions, argc > 1 ? argv[1] : NULL),
+        cmocka_unit_test_prestate(checksums, argc > 1 ? argv[1] : NULL),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
