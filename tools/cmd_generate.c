@@ -21,6 +21,7 @@ struct generate_options {
     int bos;
     bool ignore_eos;
     struct sonde_edit_options edit;
+    int64_t edit_control;
 };
 
 static const struct generate_options defaults = { .max_tokens = 100, .top_p = 1 };
@@ -42,6 +43,10 @@ static const struct sonde_cli_option options[] = {
     { "ignore-eos", 0, SONDE_CLI_FLAG, offsetof(struct generate_options, ignore_eos), NULL,
       "do not stop at the end-of-text token", NULL, 0, 0 },
     SONDE_EDIT_OPTIONS(struct generate_options, edit),
+    { "edit-control", 0, SONDE_CLI_INTEGER, offsetof(struct generate_options, edit_control), "N",
+      "beside it without edits, and N times with random directions of the same norm, or as many "
+      "random neurons or heads, in place of those of the edits",
+      NULL, 1, 1000 },
     { 0 },
 };
 
@@ -67,6 +72,11 @@ struct generator {
     struct sonde_table *table;
     int64_t n_new;
     bool context_full, at_eos;
+    double logprob;       /* sum over the new tokens */
+    int32_t *ids, *plain; /* [n_ctx] new tokens; those without edits, or NULL */
+    int64_t n_plain;
+    bool silent;                /* nothing to standard output, no table of tokens */
+    struct sonde_table *beside; /* of --edit-control */
 };
 
 static int by_probability(const void *a, const void *b)
@@ -132,7 +142,7 @@ static enum sonde_status print_token(struct generator *g, int32_t previous, int3
     if (status || g->piece.size == 0)
         return status;
     sonde_buf_append(&g->text, g->piece.data, g->piece.size);
-    if (g->cli->common.json)
+    if (g->cli->common.json || g->silent)
         return SONDE_STATUS_OK;
     if (fwrite(g->piece.data, 1, g->piece.size, stdout) != g->piece.size || fflush(stdout) != 0)
         return sonde_error_set(error, SONDE_STATUS_IO, "standard output: %s", strerror(errno));
@@ -141,13 +151,18 @@ static enum sonde_status print_token(struct generator *g, int32_t previous, int3
 
 static enum sonde_status add_row(struct generator *g, int32_t id, struct sonde_error *error)
 {
+    double logprob = (double)g->logits[id] - log_sum_exp(g);
+    g->logprob += logprob;
+    g->ids[g->n_new] = id;
+    if (g->silent)
+        return SONDE_STATUS_OK;
     sonde_buf_clear(&g->piece);
     enum sonde_status status = sonde_tokenizer_token_text(g->tokenizer, id, &g->piece, error);
     sonde_table_add_row(g->table);
     sonde_table_i64(g->table, 0, g->n_new);
     sonde_table_i64(g->table, 1, id);
     sonde_table_text(g->table, 2, g->piece.data ? g->piece.data : "");
-    sonde_table_f64(g->table, 3, (double)g->logits[id] - log_sum_exp(g));
+    sonde_table_f64(g->table, 3, logprob);
     return status;
 }
 
@@ -237,6 +252,84 @@ static enum sonde_status run_prompt(struct generator *g, struct sonde_error *err
     return status;
 }
 
+/* What is to be compared: how the text went on, and how far it is the one without edits. */
+static enum sonde_status add_beside(struct generator *g, const char *name,
+                                    struct sonde_error *error)
+{
+    int64_t n_same = 0;
+    while (n_same < g->n_new && n_same < g->n_plain && g->ids[n_same] == g->plain[n_same])
+        n_same++;
+    sonde_table_add_row(g->beside);
+    sonde_table_text(g->beside, 0, name);
+    sonde_table_i64(g->beside, 1, g->n_new);
+    sonde_table_f64(g->beside, 2, g->n_new ? g->logprob / (double)g->n_new : (double)NAN);
+    sonde_table_i64(g->beside, 3, n_same);
+    sonde_table_text(g->beside, 4, g->text.data ? g->text.data : "");
+    if (g->cli->common.json || !g->silent)
+        return SONDE_STATUS_OK;
+    if (printf("\n\n[%s: %lld of %lld new tokens as without edits]\n%s", name, (long long)n_same,
+               (long long)g->n_new, g->text.data ? g->text.data : "") < 0 ||
+        fflush(stdout) != 0)
+        return sonde_error_set(error, SONDE_STATUS_IO, "standard output: %s", strerror(errno));
+    return SONDE_STATUS_OK;
+}
+
+/* The same prompt once more: without edits (control 0) or with those of a control. */
+static enum sonde_status run_beside(struct generator *g, int64_t control, struct sonde_error *error)
+{
+    struct generator c = *g;
+    const int64_t n_ctx = sonde_model_spec(g->model)->n_ctx;
+    char name[48] = "unedited";
+    c.edits = NULL;
+    c.silent = true;
+    c.text = c.piece = (struct sonde_buf){ 0 };
+    c.n_new = 0;
+    c.logprob = 0;
+    c.rng = sonde_rng_make((uint64_t)g->cli->common.seed, sonde_rng_stream("generate"));
+    c.ids = calloc((size_t)n_ctx + 1, sizeof(*c.ids));
+    enum sonde_status status = c.ids ? SONDE_STATUS_OK : sonde_error_memory(error, "the tokens");
+    if (!status && control > 0) {
+        snprintf(name, sizeof(name), "control-%lld", (long long)control);
+        status = sonde_edit_input_open(&c.edits, &g->options->edit, g->model, NULL, control,
+                                       (uint64_t)g->cli->common.seed, error);
+    }
+    sonde_session_reset(g->session);
+    if (!status)
+        status = run_prompt(&c, error);
+    if (!status && control == 0) {
+        g->plain = c.plain = c.ids;
+        g->n_plain = c.n_plain = c.n_new;
+    }
+    /* On a terminal the text that was asked for comes first. */
+    if (!status && (control > 0 || g->cli->common.json))
+        status = add_beside(&c, name, error);
+    sonde_edits_destroy(&c.edits);
+    sonde_buf_finish(&c.text);
+    sonde_buf_finish(&c.piece);
+    if (c.ids != g->plain)
+        free(c.ids);
+    return status;
+}
+
+static enum sonde_status run_all(struct generator *g, struct sonde_error *error)
+{
+    const int64_t n = g->options->edit_control;
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (n) {
+        status = sonde_edit_input_check_control(g->edits, error);
+        if (!status)
+            status = run_beside(g, 0, error);
+        sonde_session_reset(g->session);
+    }
+    if (!status)
+        status = run_prompt(g, error);
+    if (!status && n)
+        status = add_beside(g, "edited", error);
+    for (int64_t k = 1; !status && k <= n; k++)
+        status = run_beside(g, k, error);
+    return status;
+}
+
 static enum sonde_status generate(struct generator *g, struct sonde_error *error)
 {
     struct sonde_session_options session_options = { .cache = true };
@@ -245,7 +338,8 @@ static enum sonde_status generate(struct generator *g, struct sonde_error *error
     g->rng = sonde_rng_make((uint64_t)g->cli->common.seed, sonde_rng_stream("generate"));
     g->logits = calloc((size_t)g->d_vocab, sizeof(*g->logits));
     g->candidate = calloc((size_t)g->d_vocab, sizeof(*g->candidate));
-    if (!g->logits || !g->candidate)
+    g->ids = calloc((size_t)sonde_model_spec(g->model)->n_ctx + 1, sizeof(*g->ids));
+    if (!g->logits || !g->candidate || !g->ids)
         return sonde_error_memory(error, "the logits");
     if (!sonde_model_spec(g->model)->causal)
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
@@ -258,7 +352,7 @@ static enum sonde_status generate(struct generator *g, struct sonde_error *error
         status = sonde_gemm_check_room(&one, error);
     if (!status)
         status = sonde_session_create(&g->session, g->model, &session_options, error);
-    return status ? status : run_prompt(g, error);
+    return status ? status : run_all(g, error);
 }
 
 /* On the terminal the text is the result; only there does it get a final newline, so that what a
@@ -289,6 +383,8 @@ static int finish(struct generator *g, struct sonde_result **result, enum sonde_
 static int run(struct sonde_cli *cli, struct sonde_error *error)
 {
     static const char *const columns[] = { "index", "id", "text", "logprob", NULL };
+    static const char *const beside_columns[] = { "run",         "tokens", "logprob",
+                                                  "as_unedited", "text",   NULL };
     const struct generate_options *given = cli->options;
     if (!given->prompt) {
         sonde_error_set(error, SONDE_STATUS_ARGUMENT,
@@ -310,6 +406,10 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         sonde_result_parameter_i64(result, "seed", cli->common.seed);
         sonde_edit_input_parameter(&given->edit, result);
         g.table = sonde_result_add_table(result, "tokens", columns);
+        if (given->edit_control) {
+            sonde_result_parameter_i64(result, "edit_control", given->edit_control);
+            g.beside = sonde_result_add_table(result, "edit_control", beside_columns);
+        }
         double begin = sonde_cli_seconds();
         enum sonde_status status = generate(&g, error);
         code = finish(&g, &result, status, sonde_cli_seconds() - begin, error);
@@ -320,6 +420,8 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
     sonde_edits_destroy(&g.edits);
     free(g.logits);
     free(g.candidate);
+    free(g.ids);
+    free(g.plain);
     sonde_buf_finish(&g.text);
     sonde_buf_finish(&g.piece);
     sonde_model_close(&model);
@@ -335,7 +437,8 @@ const struct sonde_command sonde_command_generate = {
         "given; sampling is repeatable: --seed decides. Stops at the end-of-text token, after "
         "--max-tokens new tokens, or at the end of the context. With --json: the table `tokens` "
         "with each new token's log-probability. Edits hold for the prompt and all that follows; "
-        "positions count from the prompt's first token.\n"
+        "positions count from the prompt's first token. --edit-control shows beside them what "
+        "random edits of the same kind do.\n"
         "\n"
         "  sonde generate MODEL --prompt 'Once upon a time' --temperature 0.8 --top-p 0.9\n"
         "  sonde generate MODEL --prompt 'Once upon a time' --edit 'skip 0.mlp'",

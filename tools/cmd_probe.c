@@ -1,9 +1,11 @@
 /* sonde probe: wires a probe to a model, a store or a text, and keeps the result in the store. */
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "tools/bundled.h"
 #include "tools/cli.h"
 #include "tools/commands.h"
+#include "tools/edit_control.h"
 #include "tools/edit_input.h"
 #include "tools/input.h"
 #include "tools/probing.h"
@@ -17,6 +19,7 @@ struct probe_options {
     bool no_store;
     struct sonde_input_options input;
     struct sonde_edit_options edit;
+    int64_t edit_control;
 };
 
 static const struct sonde_cli_option options[] = {
@@ -34,6 +37,10 @@ static const struct sonde_cli_option options[] = {
       "do not keep the result in the store", NULL, 0, 0 },
     SONDE_INPUT_OPTIONS(struct probe_options, input),
     SONDE_EDIT_OPTIONS(struct probe_options, edit),
+    { "edit-control", 0, SONDE_CLI_INTEGER, offsetof(struct probe_options, edit_control), "N",
+      "beside every table what it says under N draws of random directions of the same norm, or of "
+      "as many random neurons or heads, in place of those of the edits: mean, least, most",
+      NULL, 1, 1000 },
     { 0 },
 };
 
@@ -58,11 +65,11 @@ static enum sonde_status find_places(const struct sonde_cli *cli, struct places 
     return SONDE_STATUS_OK;
 }
 
-/* Runs the given text through the model at the sites that the probe asks for. *text stays open for
- * what it has to say of the input. */
+/* Runs the given text through the model at the sites that the probe asks for, with the edits or
+ * those of a control. *text stays open for what it has to say of the input. */
 static enum sonde_status record_text(struct sonde_probe_input *input,
                                      const struct sonde_probe *probe,
-                                     const struct sonde_probe_values *values,
+                                     const struct sonde_probe_values *values, int64_t control,
                                      struct sonde_input **text, struct sonde_error *error)
 {
     const struct probe_options *given = input->cli->options;
@@ -72,9 +79,12 @@ static enum sonde_status record_text(struct sonde_probe_input *input,
                                probe->name);
     struct sonde_buf patterns = { 0 };
     struct sonde_edits *edits = NULL;
-    enum sonde_status status = sonde_edit_input_open(&edits, &given->edit, input->model, NULL, 0,
-                                                     (uint64_t)input->cli->common.seed, error);
+    enum sonde_status status =
+        sonde_edit_input_open(&edits, &given->edit, input->model, NULL, control,
+                              (uint64_t)input->cli->common.seed, error);
     sonde_probe_input_set_edits(input, edits);
+    if (status == SONDE_STATUS_OK && given->edit_control)
+        status = sonde_edit_input_check_control(edits, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_probe_sites(probe, values, &patterns, error);
     if (status == SONDE_STATUS_OK)
@@ -94,7 +104,8 @@ static enum sonde_status open_input(struct sonde_probe_input *input,
     const struct probe_options *given = input->cli->options;
     struct places places;
     enum sonde_status status = find_places(input->cli, &places, error);
-    if (status == SONDE_STATUS_OK && (given->edit.edit.n || given->edit.store) &&
+    if (status == SONDE_STATUS_OK &&
+        (given->edit.edit.n || given->edit.store || given->edit_control) &&
         (places.store || !sonde_input_is_given(&given->input)))
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "--edit goes with a text that MODEL runs now (--text, --file, ..); "
@@ -117,12 +128,55 @@ static enum sonde_status open_input(struct sonde_probe_input *input,
     if (status != SONDE_STATUS_OK || input->source)
         return status;
     if (sonde_input_is_given(&given->input))
-        return record_text(input, probe, values, text, error);
+        return record_text(input, probe, values, 0, text, error);
     if (probe->needs & SONDE_PROBE_NEEDS_STREAMS)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "%s needs activations: a STORE, or MODEL with --text or --file",
                                probe->name);
     return SONDE_STATUS_OK;
+}
+
+/* The probe over the same text once more, under the edits of one control. */
+static enum sonde_status run_control(const struct sonde_probe_input *input,
+                                     const struct sonde_probe *probe,
+                                     const struct sonde_probe_values *values, int64_t control,
+                                     struct sonde_result **out, struct sonde_error *error)
+{
+    struct sonde_probe_input own = { .cli = input->cli,
+                                     .mem_bytes = input->mem_bytes,
+                                     .model = input->model };
+    struct sonde_input *text = NULL;
+    enum sonde_status status = record_text(&own, probe, values, control, &text, error);
+    if (status == SONDE_STATUS_OK)
+        status = sonde_probing_run(&own, probe, values, out, error);
+    if (status != SONDE_STATUS_OK)
+        sonde_error_prepend(error, "control %lld", (long long)control);
+    sonde_input_close(&text);
+    own.model = NULL; /* the caller's */
+    sonde_probe_input_finish(&own);
+    return status;
+}
+
+static enum sonde_status run_controls(const struct sonde_probe_input *input,
+                                      const struct sonde_probe *probe,
+                                      const struct sonde_probe_values *values,
+                                      struct sonde_result *result, struct sonde_error *error)
+{
+    const struct probe_options *given = input->cli->options;
+    const int64_t n = given->edit_control;
+    struct sonde_result **control = calloc((size_t)n + 1, sizeof(*control));
+    enum sonde_status status =
+        control ? SONDE_STATUS_OK : sonde_error_memory(error, "the controls");
+    for (int64_t k = 0; status == SONDE_STATUS_OK && k < n; k++)
+        status = run_control(input, probe, values, k + 1, &control[k], error);
+    if (status == SONDE_STATUS_OK && n) {
+        sonde_result_parameter_i64(result, "edit_control", n);
+        sonde_edit_control_compare(result, control, n);
+    }
+    for (int64_t k = 0; control && k < n; k++)
+        sonde_result_destroy(&control[k]);
+    free(control);
+    return status;
 }
 
 static enum sonde_status run_probe(struct sonde_probe_input *input, const struct sonde_probe *probe,
@@ -138,6 +192,7 @@ static enum sonde_status run_probe(struct sonde_probe_input *input, const struct
         const struct probe_options *given = cli->options;
         sonde_input_warn(text, *out);
         sonde_edit_input_parameter(&given->edit, *out);
+        status = run_controls(input, probe, &values, *out, error);
     }
     sonde_input_close(&text);
     return status;

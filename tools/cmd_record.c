@@ -56,7 +56,7 @@ static const struct sonde_cli_option options[] = {
     SONDE_EDIT_OPTIONS(struct record_options, edit),
     { "edit-control", 0, SONDE_CLI_INTEGER, offsetof(struct record_options, edit_control), "N",
       "record N further runs, NAME-control-1 .. (of --run NAME), with random directions of the "
-      "same norm in place of those of the edits",
+      "same norm, or as many random neurons or heads, in place of those of the edits",
       NULL, 1, 1000 },
     { 0 },
 };
@@ -94,10 +94,9 @@ static enum sonde_status open_edits(struct job *r, int64_t control, struct sonde
                                                      (uint64_t)r->cli->common.seed, error);
     if (status || !o->edit_control)
         return status;
-    if (!*out || !sonde_edits_have_direction(*out))
-        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                               "--edit-control needs an edit with a direction: add, project-out, "
-                               "keep or flip");
+    status = sonde_edit_input_check_control(*out, error);
+    if (status)
+        return status;
     if (!o->run)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "--edit-control needs a name for the run: --run NAME");

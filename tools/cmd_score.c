@@ -89,10 +89,8 @@ static enum sonde_status score_edited(struct job *j, int64_t control, struct son
     enum sonde_status status =
         sonde_edit_input_open(&edits, &j->options->edit, j->model, j->options->edit.store, control,
                               (uint64_t)j->cli->common.seed, error);
-    if (!status && control == 0 && j->options->edit_control && !sonde_edits_have_direction(edits))
-        status = sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                                 "--edit-control needs an edit with a direction: add, project-out, "
-                                 "keep or flip");
+    if (!status && control == 0 && j->options->edit_control)
+        status = sonde_edit_input_check_control(edits, error);
     if (!status)
         status = score(j, name, edits, error);
     sonde_edits_destroy(&edits);

@@ -159,6 +159,16 @@ enum sonde_status sonde_edit_input_open(struct sonde_edits **out,
     return status;
 }
 
+enum sonde_status sonde_edit_input_check_control(const struct sonde_edits *edits,
+                                                 struct sonde_error *error)
+{
+    if (edits && sonde_edits_have_control(edits))
+        return SONDE_STATUS_OK;
+    return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                           "--edit-control needs an edit with a direction (add, project-out, keep, "
+                           "flip), neurons or heads");
+}
+
 void sonde_edit_input_parameter(const struct sonde_edit_options *options,
                                 struct sonde_result *result)
 {

@@ -42,6 +42,11 @@ SONDE_MUST_USE enum sonde_status sonde_edit_input_open(struct sonde_edits **out,
                                                        const char *default_store, int64_t control,
                                                        uint64_t seed, struct sonde_error *error);
 
+/* Refuses --edit-control where there is nothing to draw: no edit, or none with a direction, neurons
+ * or heads. */
+SONDE_MUST_USE enum sonde_status sonde_edit_input_check_control(const struct sonde_edits *edits,
+                                                                struct sonde_error *error);
+
 /* The parameter `edits` of a result, where there are any. */
 void sonde_edit_input_parameter(const struct sonde_edit_options *options,
                                 struct sonde_result *result);

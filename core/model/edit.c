@@ -93,6 +93,30 @@ static enum sonde_status check_list(const struct sonde_edit_list *list, const ch
     return SONDE_STATUS_OK;
 }
 
+/* Which of n heads or neurons the list names; of a control as many random ones, by Knuth's
+ * selection sampling ("The Art of Computer Programming", volume 2, section 3.4.2, algorithm S). */
+static void choose_places(const struct maker *m, const struct sonde_edit_list *list, int64_t n,
+                          bool may_draw, const char *name, bool *chosen)
+{
+    int64_t left = 0;
+    for (int64_t i = 0; i < n; i++) {
+        chosen[i] = sonde_edit_list_has(list, i);
+        left += chosen[i];
+    }
+    if (!m->options->control || !may_draw || list->n == 0 ||
+        sonde_edit_has_direction(m->edit->kind)) {
+        return;
+    }
+    char stream[80 + SONDE_SITE_NAME_MAX];
+    snprintf(stream, sizeof stream, "edit-control %lld %lld places of %s",
+             (long long)m->options->control, (long long)m->place, name);
+    struct sonde_rng rng = sonde_rng_make(m->options->seed, sonde_rng_stream(stream));
+    for (int64_t i = 0; i < n; i++) {
+        chosen[i] = sonde_rng_uniform(&rng) * (double)(n - i) < (double)left;
+        left -= chosen[i];
+    }
+}
+
 static enum sonde_status choose(const struct maker *m, struct sonde_edit_target *t,
                                 struct sonde_error *error)
 {
@@ -125,11 +149,20 @@ static enum sonde_status choose(const struct maker *m, struct sonde_edit_target 
     if (!t->chosen) {
         return sonde_error_memory(error, "an edit");
     }
-    for (int64_t i = 0; i < t->width; i++) {
-        t->chosen[i] = sonde_edit_list_has(&edit->heads, rank == 2 || map ? i / n_last : 0) &&
-                       sonde_edit_list_has(&edit->neurons, i % n_last);
+    bool *head = malloc((size_t)n_heads * sizeof *head);
+    bool *neuron = malloc((size_t)n_last * sizeof *neuron);
+    if (head && neuron) {
+        choose_places(m, &edit->heads, n_heads, edit->neurons.n == 0, name, head);
+        choose_places(m, &edit->neurons, n_last, true, name, neuron);
+        for (int64_t i = 0; i < t->width; i++) {
+            t->chosen[i] = head[i / n_last] && neuron[i % n_last];
+        }
+    } else {
+        status = sonde_error_memory(error, "an edit");
     }
-    return SONDE_STATUS_OK;
+    free(head);
+    free(neuron);
+    return status;
 }
 
 /* A random vector in the place of v, of its norm, at the places where the edit works. */
@@ -316,10 +349,15 @@ enum sonde_status sonde_edits_create(struct sonde_edits **out, const char *const
     return SONDE_STATUS_OK;
 }
 
-bool sonde_edits_have_direction(const struct sonde_edits *edits)
+static bool has_control(const struct sonde_edit *edit)
+{
+    return sonde_edit_has_direction(edit->kind) || edit->neurons.n > 0 || edit->heads.n > 0;
+}
+
+bool sonde_edits_have_control(const struct sonde_edits *edits)
 {
     for (int64_t i = 0; i < edits->n_edits; i++) {
-        if (sonde_edit_has_direction(edits->edit[i].kind)) {
+        if (has_control(&edits->edit[i])) {
             return true;
         }
     }
@@ -377,7 +415,7 @@ enum sonde_status sonde_edits_describe(const struct sonde_edits *edits, struct s
         if (any) {
             sonde_json_put_string(&w, "sha256", hex);
         }
-        if (edits->control && sonde_edit_has_direction(edit->kind)) {
+        if (edits->control && has_control(edit)) {
             sonde_json_put_i64(&w, "control", edits->control);
         }
         sonde_json_end_object(&w);

@@ -58,8 +58,10 @@ struct sonde_edit_values {
 
 struct sonde_edits_options {
     const struct sonde_edit_values *values; /* NULL = mean and patch are refused */
-    /* k >= 1: the control. Every direction is replaced by the k-th random one of the same norm,
-     * normal numbers of (seed, k, the edit's place in the list). 0 = as given. */
+    /* k >= 1: the k-th control, drawn from (seed, k, the edit's place in the list). Every direction
+     * is replaced by a random one of the same norm at the same places; of an edit without one that
+     * names neurons, as many random neurons of each site; of one that names heads alone, as many
+     * random heads. 0 = as given. */
     int64_t control;
     uint64_t seed;
 };
@@ -73,8 +75,8 @@ SONDE_MUST_USE enum sonde_status sonde_edits_create(struct sonde_edits **out,
                                                     const struct sonde_edits_options *options,
                                                     struct sonde_error *error);
 void sonde_edits_destroy(struct sonde_edits **edits);
-/* Whether any edit has a direction, so that a control makes sense. */
-bool sonde_edits_have_direction(const struct sonde_edits *edits);
+/* Whether any edit has a direction, neurons or heads, so that a control makes sense. */
+bool sonde_edits_have_control(const struct sonde_edits *edits);
 /* The sites that are edited. */
 const struct sonde_site_set *sonde_edits_sites(const struct sonde_edits *edits);
 /* Bytes of all that was read. */

@@ -59,7 +59,7 @@ $ python3 $CLI/edit_check.py spread v.npy 128; r() { sonde record $SHARED/models
 > 1
 > ([('out', 'complete'), ('out-control-1', 'complete'), ('out-control-2', 'complete')], [False, True, True])
 $ sonde record $SHARED/models/tinystories-656k --text x -o s.db --edit 'skip 0' --run x --edit-control 3
-! sonde record: --edit-control needs an edit with a direction: add, project-out, keep or flip
+! sonde record: --edit-control needs an edit with a direction (add, project-out, keep, flip), neurons or heads
 ? 2
 $ sonde record $SHARED/models/tinystories-656k --text x -o s.db --edit 'keep hook_embed v.npy' --edit-control 3
 ! sonde record: --edit-control needs a name for the run: --run NAME
@@ -125,3 +125,27 @@ $ m=$SHARED/models/tinystories-656k; c() { python3 $CLI/js.py "[(x['name'], x['o
 > ([], ["the run was recorded with edits: whether the pattern's rows sum to 1 is not checked (off by 1)"])
 > ([('pattern rows sum to 1', True)], [])
 > ([('pattern rows sum to 1', True)], [])
+
+== controls of a probe are those of record, side by side
+need models/tinystories-656k
+$ m=$SHARED/models/tinystories-656k; python3 $CLI/edit_check.py spread v.npy 128; for e in 'project-out blocks.0.hook_resid_post v.npy' 'zero blocks.0.mlp.hook_post[neurons=3-40]' 'zero blocks.0.attn.hook_z[heads=2]'; do rm -f s.db; sonde record $m --text 'Once upon a time there was a dog' --sites attn -o s.db --run out --edit "$e" --edit-control 3 -q > /dev/null; for r in out out-control-1 out-control-2 out-control-3; do sonde probe attention s.db --run $r --no-store --json -q > $r.json; done; sonde probe attention $m --text 'Once upon a time there was a dog' --edit "$e" --edit-control 3 --json -q > now.json; python3 $CLI/edit_check.py beside now.json heads entropy out.json out-control-?.json; done; python3 $CLI/js.py "r['parameters']['edit_control']" < now.json
+> True True
+> True True
+> True True
+> 3
+$ sonde probe attention $SHARED/models/tinystories-656k --text x --edit 'skip 0' --edit-control 2; sonde probe attention $SHARED/models/tinystories-656k --text x --edit-control 2; sonde probe attention s.db --edit-control 2
+! sonde probe: --edit-control needs an edit with a direction (add, project-out, keep, flip), neurons or heads
+! sonde probe: --edit-control needs an edit with a direction (add, project-out, keep, flip), neurons or heads
+! sonde probe: --edit goes with a text that MODEL runs now (--text, --file, ..); for a store: sonde record --edit
+? 2
+
+== controls of a generation stand beside it and beside none
+need models/tinystories-656k
+$ g() { sonde generate $SHARED/models/tinystories-656k --prompt 'Once upon a time' --max-tokens 12 --ignore-eos "$@"; }; e='zero blocks.0.mlp.hook_post[neurons=0-80]'; g --edit "$e" --edit-control 2 --json > now.json; python3 $CLI/js.py "[(x['run'], x['tokens'], x['as_unedited']) for x in tab('edit_control')], len({x['text'] for x in tab('edit_control')}) > 2, len(tab('tokens'))" < now.json; g --edit "$e" > edited; g > plain; python3 $CLI/js.py "[x['text'] for x in tab('edit_control')][:2] == [open('plain').read(), open('edited').read()]" < now.json; g --edit "$e" --edit-control 2 | head -c $(stat -c %s edited) | cmp - edited; g --edit "$e" --edit-control 2 | grep -c '^\[control-[12]: '
+> ([('unedited', 12, 12), ('edited', 12, 2), ('control-1', 12, 2), ('control-2', 12, 3)], True, 12)
+> True
+> 2
+$ sonde generate $SHARED/models/tinystories-656k --prompt x --edit 'skip 0' --edit-control 2; sonde generate $SHARED/models/tinystories-656k --prompt x --edit-control 2
+! sonde generate: --edit-control needs an edit with a direction (add, project-out, keep, flip), neurons or heads
+! sonde generate: --edit-control needs an edit with a direction (add, project-out, keep, flip), neurons or heads
+? 2

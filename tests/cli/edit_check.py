@@ -7,6 +7,9 @@
     edit_check.py greedy LOGITS.npy RESULT.json  whether each generated id is the argmax of its row
     edit_check.py mean ALL.npy GOT.npy         whether every row of GOT is the mean row of ALL
     edit_check.py along ROWS.npy V.npy         whether no row has anything left along v
+    edit_check.py beside NOW.json TABLE COLUMN EDITED.json CONTROL.json..
+                                               whether NOW's table TABLE.edit_control holds what the
+                                               other results say, each made for itself
     edit_check.py slope LOW.npy HIGH.npy ID STEP GRADIENT.npy V.npy
                                                whether the gradient of the last row's logit ID along
                                                v is its difference between x - STEP v and x + STEP v
@@ -74,3 +77,19 @@ elif what == "slope":
     difference = (high - low) / (2 * float(args[3]))
     # The logits' rounding over the step, and the cubic term, are below a hundredth here.
     print(abs(along - difference) <= 0.01 * abs(along), abs(along) > 0.02)
+elif what == "beside":
+    def column(path, table, name):
+        t = [t for t in json.load(open(path))["tables"] if t["name"] == table][0]
+        return [row[t["columns"].index(name)] for row in t["rows"]]
+
+    now, table, name = args[:3]
+    runs = [column(path, table, name) for path in args[3:]]
+    beside = table + ".edit_control"
+    expected = {"": lambda own, x: own, ".mean": lambda own, x: sum(x) / len(x),
+                ".low": lambda own, x: min(x), ".high": lambda own, x: max(x)}
+    for suffix, of in expected.items():
+        got = column(now, beside, name + suffix)
+        wanted = [of(row[0], row[1:]) for row in zip(*runs)]
+        assert len(got) == len(wanted) and all(abs(a - b) <= 1e-7 * (1 + abs(b))
+                                               for a, b in zip(got, wanted)), (suffix, got, wanted)
+    print(True, any(a != b for a, b in zip(runs[0], runs[1])))

@@ -27,7 +27,7 @@ static void test_describe(void **state)
         assert_int_equal(sonde_json_integer(sonde_json_get(add, "control"), 0), k);
         snprintf(sha[k], sizeof sha[k], "%s", sonde_json_string(sonde_json_get(add, "sha256"), ""));
         assert_int_equal(strlen(sha[k]), 64);
-        assert_true(sonde_edits_have_direction(edits));
+        assert_true(sonde_edits_have_control(edits));
         assert_int_equal(sonde_edits_bytes(edits), D * sizeof(float));
         sonde_json_destroy(&root);
         sonde_buf_finish(&json);

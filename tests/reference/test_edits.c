@@ -530,6 +530,55 @@ static void test_control(void **state)
     edit_bench_end(&x);
 }
 
+/* A control of an edit without a direction changes as many other neurons, or heads. */
+static void test_control_of_places(void **state)
+{
+    const char *const neurons = "zero blocks.*.mlp.hook_post[neurons=0-4;positions=3-]";
+    const char *const heads = "zero blocks.0.attn.hook_z[heads=1;positions=3-]";
+    struct edit_bench x;
+    struct capture draw[5];
+    int n_as_given = 0;
+    (void)state;
+    edit_bench_begin(&x, &edit_bench_gpt2);
+    for (int k = 0; k < 5; k++) { /* the fifth is the first again */
+        struct sonde_edits_options options = { .control = k % 4 + 1, .seed = 42 };
+        run_edits(&x, edit_bench_make(&x, &neurons, 1, &options), &draw[k]);
+        const float *post = at(&draw[k], SONDE_SITE_MLP_POST, 0);
+        bool as_given = true;
+        int n_zero = 0;
+        check_bits(post, at(&x.plain, SONDE_SITE_MLP_POST, 0), 3 * F);
+        for (int i = 0; i < F; i++) {
+            n_zero += post[3 * F + i] == 0.0f;
+            as_given = as_given && (post[3 * F + i] == 0.0f) == (i < 5);
+            assert_true((post[3 * F + i] == 0.0f) == (post[9 * F + i] == 0.0f));
+        }
+        assert_int_equal(n_zero, 5);
+        n_as_given += as_given;
+    }
+    assert_true(n_as_given < 2); /* one of 658008 is the given one */
+    check_same(&draw[0], &draw[4]);
+    assert_memory_not_equal(at(&draw[0], SONDE_SITE_MLP_POST, 0),
+                            at(&draw[1], SONDE_SITE_MLP_POST, 0), T * F * sizeof(float));
+    for (int k = 0; k < 5; k++) {
+        capture_free(&draw[k]);
+    }
+    bool seen[H] = { false };
+    for (int k = 1; k <= 12; k++) {
+        struct sonde_edits_options options = { .control = k, .seed = 42 };
+        run_edits(&x, edit_bench_make(&x, &heads, 1, &options), &draw[0]);
+        int n_zero = 0;
+        for (int h = 0; h < H; h++) {
+            const float *z = at(&draw[0], SONDE_SITE_Z, 0) + (5 * H + h) * E;
+            n_zero += z[0] == 0.0f && z[E - 1] == 0.0f;
+            seen[h] = seen[h] || z[0] == 0.0f;
+        }
+        assert_int_equal(n_zero, 1);
+        capture_free(&draw[0]);
+    }
+    assert_true(seen[0] && seen[1] && seen[2]);
+    edit_bench_end(&x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -539,7 +588,7 @@ int main(void)
         cmocka_unit_test(test_order),   cmocka_unit_test(test_patch),
         cmocka_unit_test(test_mean),    cmocka_unit_test(test_noop),
         cmocka_unit_test(test_maps),    cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_control),
+        cmocka_unit_test(test_control), cmocka_unit_test(test_control_of_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
