@@ -11,6 +11,7 @@ const struct sonde_command *const sonde_commands[] = {
     &sonde_command_label,
     &sonde_command_probes,
     &sonde_command_probe,
+    &sonde_command_study,
     &sonde_command_report,
     &sonde_command_train,
     &sonde_command_generate,

@@ -16,6 +16,7 @@ extern const struct sonde_command sonde_command_record;
 extern const struct sonde_command sonde_command_label;
 extern const struct sonde_command sonde_command_probes;
 extern const struct sonde_command sonde_command_probe;
+extern const struct sonde_command sonde_command_study;
 extern const struct sonde_command sonde_command_report;
 extern const struct sonde_command sonde_command_export;
 extern const struct sonde_command sonde_command_import;

@@ -54,6 +54,10 @@ $ sonde label --help
 $ sonde train --help
 << help/train.txt
 
+== help of study
+$ sonde study --help
+<< help/study.txt
+
 == help of generate
 $ sonde generate --help
 << help/generate.txt

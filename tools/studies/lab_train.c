@@ -1,0 +1,175 @@
+#include "tools/studies/lab_train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/file.h"
+#include "core/train/trainer.h"
+
+/* The published sizes: 8.6 thousand parameters. */
+#define D_MODEL 32
+#define D_FFN 64
+#define LEARNING_RATE 0.005
+
+struct job {
+    struct sonde_lab *lab;
+    const struct sonde_lab_training *what;
+    const struct sonde_lab_strings *train;
+    int64_t n_outputs;
+    struct sonde_model *model;
+    struct sonde_examples *examples;
+    struct sonde_pool *pool;
+    struct sonde_trainer *trainer;
+};
+
+static enum sonde_status create_model(struct job *j, struct sonde_error *error)
+{
+    struct sonde_buf text = { 0 };
+    struct sonde_json_writer w = { .out = &text };
+    struct sonde_json *config = NULL;
+    const struct sonde_init init = { .kind = SONDE_INIT_TORCH,
+                                     .seed = (uint64_t)j->lab->cli->common.seed };
+    sonde_json_begin_object(&w, NULL);
+    sonde_json_put_string(&w, "model_type", "sonde");
+    sonde_json_put_i64(&w, "vocab_size", (int64_t)strlen(sonde_formal_ids(j->train->formal)));
+    sonde_json_put_i64(&w, "n_outputs", j->n_outputs);
+    sonde_json_put_i64(&w, "hidden_size", D_MODEL);
+    sonde_json_put_i64(&w, "intermediate_size", D_FFN);
+    sonde_json_put_i64(&w, "num_hidden_layers", 1);
+    sonde_json_put_i64(&w, "num_attention_heads", 1);
+    sonde_json_put_i64(&w, "max_position_embeddings", j->what->n_positions);
+    sonde_json_put_string(&w, "norm_place", "post");
+    sonde_json_put_string(&w, "position", j->what->position);
+    sonde_json_put_string(&w, "hidden_act", "relu");
+    sonde_json_put_bool(&w, "head_bias", true);
+    sonde_json_put_string(&w, "embedding_scale", "sqrt");
+    sonde_json_put_string(&w, "head", "sigmoid");
+    sonde_json_end_object(&w);
+    enum sonde_status status = sonde_buf_status(&text, error);
+    if (!status)
+        status = sonde_json_parse(&config, text.data, text.size, error);
+    if (!status)
+        status = sonde_model_create(&j->model, config, j->what->name, &init, error);
+    sonde_json_destroy(&config);
+    sonde_buf_finish(&text);
+    return status;
+}
+
+/* ids [T] and hot [T, K] of one string; both are copied by the set of examples. */
+static enum sonde_status add_example(struct job *j, struct sonde_formal_walk *walk,
+                                     const char *text, int64_t n, int32_t *ids, uint8_t *hot,
+                                     struct sonde_error *error)
+{
+    const char *order = sonde_formal_ids(j->train->formal);
+    enum sonde_status status = SONDE_STATUS_OK;
+    sonde_formal_walk_start(walk, j->train->formal);
+    for (int64_t t = 0; !status && t < n; t++) {
+        bool bits[SONDE_FORMAL_MAX_SYMBOLS] = { false };
+        status = sonde_formal_walk_step(walk, text[t], error);
+        if (status)
+            return status;
+        ids[t] = (int32_t)(strchr(order, text[t]) - order);
+        sonde_lab_target_bits(walk, j->what->target, bits);
+        for (int64_t k = 0; k < j->n_outputs; k++)
+            hot[t * j->n_outputs + k] = bits[k];
+    }
+    const struct sonde_example example = { .ids = ids, .n_tokens = n, .hot = hot };
+    return sonde_examples_add(j->examples, &example, error);
+}
+
+static enum sonde_status make_examples(struct job *j, struct sonde_error *error)
+{
+    struct sonde_formal_walk walk = { 0 };
+    int32_t *ids = calloc((size_t)j->train->longest + 1, sizeof(*ids));
+    uint8_t *hot = calloc((size_t)j->train->longest + 1, (size_t)j->n_outputs);
+    enum sonde_status status = ids && hot ? sonde_examples_create(&j->examples, j->n_outputs, error)
+                                          : sonde_error_memory(error, "the examples");
+    for (int64_t i = 0; !status && i < j->train->n; i++) {
+        int64_t n;
+        const char *text = sonde_lab_string(j->train, i, &n);
+        status = add_example(j, &walk, text, n, ids, hot, error);
+    }
+    sonde_formal_walk_finish(&walk);
+    free(ids);
+    free(hot);
+    return status;
+}
+
+static enum sonde_status train_epochs(struct job *j, const struct sonde_lab_strings *validation,
+                                      struct sonde_lab_epoch *epoch, int64_t *n_epochs,
+                                      struct sonde_error *error)
+{
+    enum sonde_status status = SONDE_STATUS_OK;
+    double began = sonde_cli_seconds();
+    for (int64_t e = 0; !status && e < j->what->max_epochs && e < SONDE_LAB_EPOCHS_MAX; e++) {
+        struct sonde_lab_score score;
+        status = sonde_trainer_epoch(j->trainer, &j->lab->cli->progress, &epoch[e].loss, error);
+        if (!status)
+            status = sonde_lab_score(j->lab, j->model, validation, 0, j->what->target, NULL, &score,
+                                     error);
+        if (status)
+            return status;
+        epoch[e].accuracy = (double)score.n_right / (double)score.n;
+        epoch[e].seconds = sonde_cli_seconds() - began;
+        *n_epochs = e + 1;
+        if (epoch[e].accuracy >= j->what->enough)
+            break;
+    }
+    return status;
+}
+
+/* Written and opened again: a model of a file has a hash, which the store wants. */
+static enum sonde_status save(struct job *j, struct sonde_model **out, struct sonde_error *error)
+{
+    const struct sonde_model_options options = { .allow_missing_tokenizer = true };
+    char *folder = sonde_lab_path(j->lab, "models/%s", j->what->name);
+    enum sonde_status status =
+        folder ? sonde_path_make_directory(folder, error) : sonde_error_memory(error, "a path");
+    if (!status)
+        status = sonde_model_save(j->model, folder, SONDE_DTYPE_F32, error);
+    if (!status)
+        status = sonde_model_open(out, folder, &options, error);
+    free(folder);
+    return status;
+}
+
+enum sonde_status sonde_lab_train(struct sonde_lab *lab, const struct sonde_lab_training *what,
+                                  const struct sonde_lab_strings *train,
+                                  const struct sonde_lab_strings *validation,
+                                  struct sonde_model **out, struct sonde_lab_epoch *epoch,
+                                  int64_t *n_epochs, struct sonde_error *error)
+{
+    struct job j = { .lab = lab,
+                     .what = what,
+                     .train = train,
+                     .n_outputs = sonde_lab_target_size(train->formal, what->target) };
+    *n_epochs = 0;
+    enum sonde_status status = sonde_cli_pool(lab->cli, &j.pool, error);
+    if (!status)
+        status = create_model(&j, error);
+    if (!status)
+        status = make_examples(&j, error);
+    if (!status) {
+        struct sonde_example_source source = sonde_examples_source(j.examples);
+        struct sonde_trainer_options options = {
+            .objective = SONDE_OBJECTIVE_K_HOT_MSE,
+            .rule = sonde_update_defaults(SONDE_UPDATE_RMSPROP),
+            .batch_sequences = SONDE_LAB_BATCH,
+            .seed = (uint64_t)lab->cli->common.seed,
+            .pool = j.pool,
+        };
+        options.rule.lr = LEARNING_RATE;
+        status = sonde_trainer_create(&j.trainer, j.model, &source, &options, error);
+        if (!status)
+            status = train_epochs(&j, validation, epoch, n_epochs, error);
+        sonde_trainer_destroy(&j.trainer);
+    }
+    if (!status)
+        status = save(&j, out, error);
+    if (status)
+        sonde_error_prepend(error, "training %s", what->name);
+    sonde_examples_destroy(&j.examples);
+    sonde_model_close(&j.model);
+    sonde_pool_destroy(&j.pool);
+    return status;
+}

@@ -1,0 +1,37 @@
+/*
+ * Training in a study: a small transformer that gives the k-hot target of every position, with the
+ * published recipe: one post-LN layer, ReLU, sigmoid outputs and squared error, RMSprop.
+ */
+#ifndef SONDE_TOOLS_STUDIES_LAB_TRAIN_H
+#define SONDE_TOOLS_STUDIES_LAB_TRAIN_H
+
+#include "tools/studies/lab_score.h"
+
+#define SONDE_LAB_EPOCHS_MAX 64
+
+struct sonde_lab_training {
+    const char *name;     /* the model's folder is DIR/models/NAME */
+    const char *position; /* of the family sonde: "none", "sinusoidal", "cosine", "learned", .. */
+    int64_t n_positions;  /* longest string that the model must ever read */
+    enum sonde_lab_target target;
+    int64_t max_epochs; /* <= SONDE_LAB_EPOCHS_MAX */
+    /* Training ends after an epoch with this share of the validation strings right; > 1 = never. */
+    double enough;
+};
+
+/* What an epoch came to. */
+struct sonde_lab_epoch {
+    double loss;     /* mean over the positions of the epoch */
+    double accuracy; /* whole validation strings right */
+    double seconds;  /* since the beginning */
+};
+
+/* Trains on `train`, in its order, and opens what was written. epoch: [SONDE_LAB_EPOCHS_MAX] out,
+ * *n_epochs of them. The same seed gives the same weights for any number of threads. */
+SONDE_MUST_USE enum sonde_status
+sonde_lab_train(struct sonde_lab *lab, const struct sonde_lab_training *what,
+                const struct sonde_lab_strings *train, const struct sonde_lab_strings *validation,
+                struct sonde_model **out, struct sonde_lab_epoch *epoch, int64_t *n_epochs,
+                struct sonde_error *error);
+
+#endif
