@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/split.h"
 #include "core/base/num.h"
 #include "probes/direction.h"
 #include "probes/select.h"
@@ -259,6 +260,8 @@ enum sonde_status sonde_supervised_open(struct sonde_supervised *s, struct sonde
     status = sonde_dataset_create(&s->dataset, s->run->args->source, space, &options, error);
     if (!status)
         status = sonde_overlap_count(s->dataset, s->run->args->source, &s->overlap, error);
+    if (!status && s->options.control && s->options.control_kind == SONDE_CONTROL_WORD_TYPE)
+        status = sonde_split_count_groups(s->dataset->type, s->dataset->n, &s->n_types, error);
     if (!status)
         status = choose_metric(s, error);
     if (!status)

@@ -52,6 +52,7 @@ struct sonde_supervised {
     struct sonde_supervised_options options;
     struct sonde_dataset *dataset;
     struct sonde_overlap overlap;
+    int64_t n_types;                /* word types of the control task; 0 where there is none */
     enum sonde_probe_metric metric; /* never AUTO */
     int64_t *stream;                /* [n_streams] of the source */
     int64_t n_streams;

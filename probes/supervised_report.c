@@ -361,6 +361,11 @@ static void warn_of_data(const struct sonde_supervised *s)
                           "%lld test samples have a class that is in no training sample: they "
                           "count as wrong",
                           (long long)d->n_only_test);
+    if (s->n_types > 0 && s->n_types <= d->n_targets)
+        sonde_result_warn(r,
+                          "the control task has %lld word types for %lld classes: who knows the "
+                          "token solves it; --control-labels uniform labels every sample by itself",
+                          (long long)s->n_types, (long long)d->n_targets);
     if (s->options.by_position)
         sonde_result_warn(r, "split by position: rows of one sequence are on both sides, so the "
                              "value may be too high");

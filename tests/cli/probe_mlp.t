@@ -14,6 +14,8 @@ $ sonde probe mlp s.db --labels depth --protocol emergent-stack --hidden - --boo
 !~ sonde probe: warning: split by position*
 !~ sonde probe: warning: the epoch is chosen on the test rows*
 !~ sonde probe: warning: *standardised on training and test rows together*
+$ sonde probe mlp s.db --labels depth --hidden - --epochs 1 --control --bootstrap 0 --no-store 2>&1 > /dev/null | grep -o 'the control task has .* classes'
+> the control task has 2 word types for 14 classes
 $ sonde probe mlp s.db --labels depth --hidden 128,,
 ! sonde probe: probe mlp: --hidden "128,,": expected widths from 1 to 65536 such as 128,128 (at most 16), - for no hidden layer, at most 32 shapes apart by ';'
 ? 2
