@@ -42,7 +42,7 @@ $ D=$SHARED/seeds/counter-languages; n() { python3 $CLI/study_check.py ids $1.np
 > 345 2000 344 1999 0.171759
 $ python3 $CLI/js.py "[c['name'] for c in r['checks'] if not c['ok'] and ('strings right' in c['name'] or 'batch mean' in c['name'] or 'length' in c['name'] or 'covariance' in c['name'])], len(r['checks']) > 20" < r
 > ([], True)
-$ D=$SHARED/seeds/counter-languages; for l in Dyck-1 Shuffle-2; do head -n 1000 $D/data/$l/train_src.txt > 1000.txt; python3 $CLI/study_check.py share 1000.txt $D/data/$l/val_src_bin0.txt; done > shares; python3 $CLI/js.py "''.join('%.6f %.6f\n' % (x['pads'], x['in training']) for x in tab('protocol'))" < r | head -n 2 | cmp - shares; wc -l < shares
+$ D=$SHARED/seeds/counter-languages; for l in Dyck-1 Shuffle-2; do head -n 1000 $D/data/$l/train_src.txt > 1000.txt; python3 $CLI/study_check.py share 1000.txt $D/data/$l/val_src_bin0.txt; done > shares; python3 $CLI/js.py "''.join('%.6f %.6f\n' % (x['pads'], x['in training']) for x in tab('protocol'))" < r > seen; head -n 2 seen | cmp - shares; wc -l < shares
 > 2
 $ cmp r out/result.json; ls out | grep -v -e '\.svg' -e '\.csv' -e '\.npy' | xargs; sonde check out/study.db --json -q | python3 $CLI/js.py "s['problems']"; sonde info out/study.db --json | python3 $CLI/js.py "[x['run'] for x in tab('runs')]"
 > ablations-attention.png ablations-final.png accuracy.png attention-dyck-1-1.png attention-dyck-1-2.png attention-dyck-1-3.png attention-shuffle-2-1.png attention-shuffle-2-2.png attention-shuffle-2-3.png directions localisation-dyck-1.png localisation-shuffle-2.png probes-dyck-1.png probes-shuffle-2.png report.html result.json study.db
