@@ -194,11 +194,14 @@ static void look(const struct pass *p, const double *q, const double *k, int h, 
     double top = -(double)INFINITY, sum = 0.0;
     for (int j = 0; j < p->T; j++) {
         const double *key = k + ((int64_t)j * p->G + h / (p->H / p->G)) * p->E;
+        if (p->causal && j > i) {
+            scores[j] = -(double)INFINITY;
+            continue;
+        }
         scores[j] = position_score(p, q, h, i, j);
         for (int e = 0; e < p->E; e++) {
             scores[j] += q[e] * key[e] / sqrt(p->E);
         }
-        scores[j] = p->causal && j > i ? -(double)INFINITY : scores[j];
         top = fmax(top, scores[j]);
     }
     for (int j = 0; j < p->T; j++) {
