@@ -75,7 +75,8 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         if (training->resumed_at > 0)
             sonde_result_parameter_i64(result, "resumed_at", training->resumed_at);
         sonde_train_run_report(training, result);
-        status = sonde_model_hash(training->model, &hash, error);
+        if (!training->recipe->select_best) /* then the model in memory is another one */
+            status = sonde_model_hash(training->model, &hash, error);
     }
     if (!status)
         status = sonde_cli_emit(cli, result, given->folder, hash, error);
@@ -123,7 +124,8 @@ const struct sonde_command sonde_command_train = {
         "rmsprop, adam, adamw with PyTorch's names and defaults, and decay all or matrices. "
         "schedule: kind constant, linear, cosine, step; warmup, final, gamma, period. clip: norm, "
         "value. batch: sequences or tokens. epochs or steps. order: shuffle or file. validate: "
-        "every (0 = after every epoch). dtype: f32, f16, bf16. lanes: how many parts of a batch "
+        "every (0 = after every epoch). select: last, or best of the first validation. dtype: f32, "
+        "f16, bf16. lanes: how many parts of a batch "
         "are summed (8). Paths are relative to the recipe. There is no dropout.\n"
         "\n"
         "  sonde train recipe.json -o counter\n"

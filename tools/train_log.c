@@ -182,3 +182,18 @@ enum sonde_status sonde_train_log_close(struct sonde_train_run *run, struct sond
         return sonde_error_set(error, SONDE_STATUS_IO, "log.jsonl: %s", strerror(errno));
     return SONDE_STATUS_OK;
 }
+
+int64_t sonde_train_best_step(const struct sonde_train_run *run, double *loss)
+{
+    const struct sonde_train_history *h = &run->history;
+    int64_t step = -1;
+    *loss = INFINITY;
+    for (int64_t i = 0; i < h->n_validated; i++) {
+        const struct sonde_train_validated *v = &h->validated[i];
+        if (v->which == 0 && v->found.loss < *loss) {
+            *loss = v->found.loss;
+            step = v->step;
+        }
+    }
+    return step;
+}

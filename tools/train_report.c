@@ -25,6 +25,14 @@ static double accuracy(const struct sonde_train_run *run, const struct sonde_eva
                          : (double)e->right / (double)e->rows;
 }
 
+/* The step whose weights were written. */
+static int64_t reported_step(const struct sonde_train_run *run)
+{
+    double loss;
+    return run->recipe->select_best ? sonde_train_best_step(run, &loss)
+                                    : sonde_trainer_position(run->trainer)->step;
+}
+
 static void add_validation(const struct sonde_train_run *run, struct sonde_result *result)
 {
     static const char *const columns[] = { "name",     "step",       "loss",
@@ -36,7 +44,7 @@ static void add_validation(const struct sonde_train_run *run, struct sonde_resul
         "tokens", "bits_per_token", "bytes", "bits_per_byte", NULL
     };
     const struct sonde_train_history *h = &run->history;
-    const int64_t last = sonde_trainer_position(run->trainer)->step;
+    const int64_t last = reported_step(run);
     const bool next_token = run->recipe->options.objective == SONDE_OBJECTIVE_NEXT_TOKEN;
     if (run->recipe->n_validations == 0)
         return;
@@ -151,6 +159,7 @@ void sonde_train_run_report(const struct sonde_train_run *run, struct sonde_resu
     struct rusage usage;
     sonde_result_scalar_i64(result, "steps", p->step);
     sonde_result_scalar_i64(result, "steps_planned", run->n_steps);
+    sonde_result_scalar_i64(result, "step_written", reported_step(run));
     sonde_result_scalar_f64(result, "epochs",
                             (double)p->epoch +
                                 (double)p->taken / (double)sonde_examples_count(run->input->train));

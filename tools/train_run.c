@@ -148,6 +148,32 @@ enum sonde_status sonde_train_run_open(struct sonde_train_run **out,
     return SONDE_STATUS_OK;
 }
 
+static enum sonde_status write_best(const struct sonde_train_run *r, struct sonde_error *error)
+{
+    char *folder = sonde_path_join(r->options.folder, "best");
+    enum sonde_status status =
+        folder ? sonde_train_write_model(r, folder, error) : sonde_error_memory(error, "a path");
+    free(folder);
+    return status;
+}
+
+/* The best model's weights in the place of those of the last step. */
+static enum sonde_status take_best(const struct sonde_train_run *r, struct sonde_error *error)
+{
+    struct sonde_buf from = { 0 }, to = { 0 }, bytes = { .max = SIZE_MAX / 2 };
+    sonde_buf_printf(&from, "%s/best/model.safetensors", r->options.folder);
+    sonde_buf_printf(&to, "%s/model.safetensors", r->options.folder);
+    enum sonde_status status = sonde_buf_status(from.failed ? &from : &to, error);
+    if (!status)
+        status = sonde_file_load(from.data, INT64_MAX / 2, &bytes, error);
+    if (!status)
+        status = sonde_file_save(to.data, bytes.data, bytes.size, error);
+    sonde_buf_finish(&from);
+    sonde_buf_finish(&to);
+    sonde_buf_finish(&bytes);
+    return status;
+}
+
 static enum sonde_status validate(struct sonde_train_run *r, struct sonde_error *error)
 {
     const struct sonde_trainer_options *o = &r->recipe->options;
@@ -164,10 +190,13 @@ static enum sonde_status validate(struct sonde_train_run *r, struct sonde_error 
     for (int64_t i = 0; i < r->recipe->n_validations; i++) {
         const struct sonde_example_source source = sonde_examples_source(r->input->validation[i]);
         struct sonde_train_validated v = { .step = step, .which = i };
+        double best;
+        (void)sonde_train_best_step(r, &best);
         enum sonde_status status = sonde_evaluate(r->model, &source, &how, &v.found, error);
-        if (status)
-            return status;
-        status = sonde_train_log_validated(r, &v, error);
+        if (!status && i == 0 && r->recipe->select_best && v.found.loss < best)
+            status = write_best(r, error);
+        if (!status)
+            status = sonde_train_log_validated(r, &v, error);
         if (status)
             return status;
     }
@@ -273,5 +302,7 @@ enum sonde_status sonde_train_run_go(struct sonde_train_run *r, struct sonde_err
         status = write_checkpoint(r, error);
     enum sonde_status closed = sonde_train_log_close(r, status ? NULL : error);
     status = status ? status : closed;
-    return status ? status : sonde_train_write_model(r, r->options.folder, error);
+    if (!status)
+        status = sonde_train_write_model(r, r->options.folder, error);
+    return !status && r->recipe->select_best ? take_best(r, error) : status;
 }

@@ -4,7 +4,8 @@
  * The folder: config.json, model.safetensors and the tokenizer's files, as every command loads
  * them; recipe.json (a copy); log.jsonl (a line a logged step, a line a validation); and below
  * checkpoints/ a folder of the same kind for every checkpoint, step-N, with state.safetensors. A
- * checkpoint gets its name once it is whole.
+ * checkpoint gets its name once it is whole. With "select": "best" the best model so far is in
+ * best/.
  */
 #ifndef SONDE_TOOLS_TRAIN_RUN_H
 #define SONDE_TOOLS_TRAIN_RUN_H
@@ -90,6 +91,9 @@ SONDE_MUST_USE enum sonde_status sonde_train_log_validated(struct sonde_train_ru
                                                            struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_train_log_close(struct sonde_train_run *run,
                                                        struct sonde_error *error);
+/* The step of the validation whose first loss is least so far, *loss with it; -1 and infinity where
+ * there is none. */
+int64_t sonde_train_best_step(const struct sonde_train_run *run, double *loss);
 /* For train_run.c: checkpoints below DIR/checkpoints. */
 SONDE_MUST_USE enum sonde_status sonde_train_checkpoint_write(const struct sonde_train_run *run,
                                                               struct sonde_error *error);

@@ -32,6 +32,8 @@
  *   "order": "shuffle" | "file"     "seed": 42     "lanes": 8
  *   "checkpoint": {"every": STEPS, "keep": N}      none where left out or every 0; keep 0 = all
  *   "validate": {"every": STEPS}                   0 or left out: after every epoch
+ *   "select": "last"|"best"                        weights of the last step, or of the step where
+ *                                                  the first validation's loss was least
  *   "dtype": "f32"|"f16"|"bf16"                    of the weights that are written
  *   "dropout": 0                                   no other value: there is none
  *   "name": TEXT, "note": TEXT                     for people
@@ -87,6 +89,7 @@ struct sonde_recipe {
     bool label_at_first;
     int64_t n_epochs, n_steps; /* one of them is 0 */
     int64_t checkpoint_every, checkpoint_keep, validate_every;
+    bool select_best;
     enum sonde_dtype dtype;
     struct sonde_json *document; /* owns the model's object */
     struct sonde_arena *arena;   /* owns the texts */

@@ -330,6 +330,7 @@ static void read_times(struct sonde_recipe_reader *r, const struct sonde_json *r
 {
     static const char *const checkpoint_keys[] = { "every", "keep", NULL };
     static const char *const validate_keys[] = { "every", NULL };
+    static const char *const selects[] = { "last", "best", NULL };
     struct sonde_recipe *recipe = r->recipe;
     const struct sonde_json *checkpoint =
         sonde_recipe_object(r, root, "checkpoint", checkpoint_keys);
@@ -345,6 +346,10 @@ static void read_times(struct sonde_recipe_reader *r, const struct sonde_json *r
         sonde_recipe_i64(r, checkpoint, "checkpoint", "every", 0, 0, COUNT_MAX);
     recipe->checkpoint_keep =
         sonde_recipe_i64(r, checkpoint, "checkpoint", "keep", 0, 0, COUNT_MAX);
+    recipe->select_best = sonde_recipe_word(r, root, "", "select", selects, 0) == 1;
+    if (recipe->select_best && recipe->n_validations == 0) {
+        sonde_recipe_fail(r, "select \"best\" needs a validation");
+    }
     recipe->validate_every = sonde_recipe_i64(r, validate, "validate", "every", 0, 0, COUNT_MAX);
 }
 
@@ -380,10 +385,10 @@ static void read_tokenizer(struct sonde_recipe_reader *r, const struct sonde_jso
 void sonde_recipe_read(struct sonde_recipe_reader *r, const struct sonde_json *root)
 {
     static const char *const keys[] = {
-        "name",       "note",       "model",    "init",     "tokenizer", "corpus",
-        "validation", "objective",  "mask",     "label-at", "optimizer", "schedule",
-        "clip",       "batch",      "epochs",   "steps",    "order",     "seed",
-        "lanes",      "checkpoint", "validate", "dtype",    "dropout",   NULL,
+        "name",      "note",  "model",    "init",      "tokenizer", "corpus",     "validation",
+        "objective", "mask",  "label-at", "optimizer", "schedule",  "clip",       "batch",
+        "epochs",    "steps", "order",    "seed",      "lanes",     "checkpoint", "validate",
+        "select",    "dtype", "dropout",  NULL,
     };
     static const char *const dtypes[] = { "f32", "f16", "bf16", NULL };
     static const enum sonde_dtype dtype_of[] = { SONDE_DTYPE_F32, SONDE_DTYPE_F16,

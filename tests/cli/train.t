@@ -35,6 +35,10 @@ $ sonde generate out --prompt 'one two three' --max-tokens 20; echo
 $ sonde info out --json | python3 $CLI/js.py "s['d_vocab'] == s['tokenizer_size'], s['eos_id'], [x['value'] for x in tab('traits') if x['property'] == 'weights']"
 > (True, 0, ['bf16'])
 
+== the best of the validations is written
+$ python3 $CLI/recipe.py select='"best"' > r.json; sonde train r.json -o a --json -q > r; sonde train r.json -o b --steps 11 -q > /dev/null; sonde train r.json -o b --resume -q > /dev/null; cmp a/model.safetensors b/model.safetensors; cmp a/model.safetensors a/best/model.safetensors; cat r | python3 -c "import json, sys; r = json.load(sys.stdin); v = [json.loads(l) for l in open('a/log.jsonl') if 'validation' in l]; best = min(v, key=lambda x: x['loss']); print(r['scalars']['step_written'] == best['step'] < 18, r['tables'][0]['rows'][0][1] == best['step'])"
+> True True
+
 == masked tokens
 $ for i in $(seq 60); do echo 'one two three four five six seven eight'; done > t.txt; sonde tokenizer train --file t.txt --vocab-size 290 --special '[MASK]' -o tokenizer.json -q > /dev/null; python3 $CLI/recipe.py model='{"model_type": "sonde", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "position": "learned", "max_position_embeddings": 64, "causal": false}' -init corpus='{"file": "t.txt"}' validation='[{"name": "v", "file": "t.txt"}]' objective='"masked-token"' mask='{"token": "[MASK]", "rate": 0.2}' tokenizer='"tokenizer.json"' optimizer='{"name": "adam", "lr": 0.01}' batch='{"sequences": 16}' epochs=12 > r.json; sonde train r.json -o out --json -q | python3 $CLI/js.py "(lambda v: (v['accuracy'] > .9, .12 < v['rows'] / v['tokens'] < .28))(tab('validation')[0])"
 > (True, True)

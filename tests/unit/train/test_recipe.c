@@ -209,6 +209,7 @@ static const struct refusal refusals[] = {
     { "lanes", "0", "r.json: \"lanes\": found 0, expected 1 to 256" },
     { "checkpoint", "{'evry': 3}",
       "r.json: checkpoint: unknown key \"evry\"; did you mean \"every\"?" },
+    { "select", "'best'", "r.json: select \"best\" needs a validation" },
     { "dtype", "'f64'", "r.json: dtype is \"f64\", expected one of f32, f16, bf16" },
     { "dropout", "0.1", "r.json: dropout is not 0: training has no dropout" },
 };
