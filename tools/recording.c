@@ -4,6 +4,7 @@
 
 #include "core/base/json.h"
 #include "core/base/num.h"
+#include "core/model/edit_tape.h"
 #include "core/tensor/gemm.h"
 
 #define QUEUE_BYTES_MAX ((int64_t)64 << 20)
@@ -194,17 +195,22 @@ enum sonde_status sonde_recording_run(struct sonde_recording *r, const char *nam
     r->n_done = 0;
     r->was_complete = false;
     r->stats = (struct sonde_recorder_stats){ 0 };
-    enum sonde_status status = begin_run(r, name, input, edits, &sink, error);
+    struct sonde_edit_pass pass = { .edits = edits };
+    struct sonde_hook hook = { 0 };
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (edits) {
+        hook = sonde_edits_hook(&pass);
+        if (sonde_recording_has_gradients(r))
+            status = sonde_edit_tape_check(&hook, 1, error);
+    }
+    if (!status)
+        status = begin_run(r, name, input, edits, &sink, error);
     if (status)
         return status;
     if (!sink) {
         r->was_complete = true;
         return SONDE_STATUS_OK;
     }
-    struct sonde_edit_pass pass = { .edits = edits };
-    struct sonde_hook hook = { 0 };
-    if (edits)
-        hook = sonde_edits_hook(&pass);
     struct sonde_recorder_options recorder = {
         .sites = &r->sites[0],
         .gradients = &r->sites[1],

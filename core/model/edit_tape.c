@@ -47,7 +47,47 @@ void sonde_edit_tape_record(struct sonde_op_context *ops, const struct sonde_hoo
     sonde_tape_push(ops, r->after, edit_vjp, r);
 }
 
-/* What the pass reads there is not the value alone. */
+struct sum_record {
+    int64_t whole, shares, n_rows, n_heads, width;
+    struct sonde_weight bias;
+};
+
+static void sum_vjp(struct sonde_op_context *ops, const void *record)
+{
+    const struct sum_record *r = record;
+    const float *from = sonde_tape_incoming(ops, r->whole);
+    float *into = sonde_tape_into(ops, r->shares);
+    float *bias = sonde_tape_into_weight(ops, &r->bias);
+    for (int64_t row = 0; row < r->n_rows * r->n_heads && into; row++) {
+        for (int64_t d = 0; d < r->width; d++) {
+            into[row * r->width + d] += from[row / r->n_heads * r->width + d];
+        }
+    }
+    for (int64_t d = 0; d < r->width && bias; d++) {
+        double sum = 0.0;
+        for (int64_t row = 0; row < r->n_rows; row++) {
+            sum += (double)from[row * r->width + d];
+        }
+        bias[d] += (float)sum;
+    }
+}
+
+void sonde_edit_tape_sum_shares(struct sonde_op_context *ops, const struct sonde_tensor *whole,
+                                const struct sonde_tensor *shares, const struct sonde_weight *bias)
+{
+    struct sum_record *r = sonde_tape_alloc(ops, 1, sizeof(*r));
+    if (!r) {
+        return;
+    }
+    *r = (struct sum_record){
+        .n_rows = shares->dim[0], .n_heads = shares->dim[1], .width = shares->dim[2], .bias = *bias
+    };
+    r->shares = sonde_tape_use(ops, shares);
+    r->whole = sonde_tape_define(ops, whole->data, sonde_tensor_elements(whole));
+    sonde_tape_push(ops, r->whole, sum_vjp, r);
+}
+
+/* Where not, an op has read the value before it could be edited. */
 static bool passes_gradients(enum sonde_site_kind kind)
 {
     switch (kind) {
@@ -63,7 +103,6 @@ static bool passes_gradients(enum sonde_site_kind kind)
     case SONDE_SITE_LN2_NORMALIZED:
     case SONDE_SITE_ATTN_SCORES:
     case SONDE_SITE_PATTERN:
-    case SONDE_SITE_RESULT:
         return false;
     default:
         return true;

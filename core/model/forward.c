@@ -300,22 +300,27 @@ static void project_heads(struct pass *p, int layer, struct sonde_tensor z)
     const struct sonde_layer_weights *w = &p->weights->layer[layer];
     int64_t D = p->spec->d_model, H = p->spec->n_heads;
     struct sonde_tensor flat = sonde_tensor_2d(z.data, p->T, H * p->spec->d_head);
-    sonde_op_linear(&p->ops, stream_view(p, p->attn_out), flat, &w->w_o, &w->b_o);
+    /* Either attn_out or, where they are edited, the shares come from z on a tape: both would count
+     * twice. */
+    bool summed = is_edited(p, SONDE_SITE_RESULT, layer);
+    struct sonde_op_context aside = p->ops;
+    aside.tape = NULL;
+    sonde_op_linear(summed ? &aside : &p->ops, stream_view(p, p->attn_out), flat, &w->w_o, &w->b_o);
     if (is_wanted(p, SONDE_SITE_RESULT, layer)) {
         float *result = take(p, p->T * H * D);
         struct sonde_tensor view = sonde_tensor_3d(result, p->T, H, D);
         if (result) {
             struct result_step step = { p, result, widened(p, &w->b_o) };
-            /* attn_out does not come from the shares: their products would count twice. */
-            struct sonde_op_context aside = p->ops;
-            aside.tape = NULL;
-            sonde_op_head_result(&aside, view, z, &w->w_o);
+            struct sonde_tensor whole = stream_view(p, p->attn_out);
+            sonde_op_head_result(summed ? &p->ops : &aside, view, z, &w->w_o);
             p->ops.failed = p->ops.failed || aside.failed;
-            if (p->ops.tape) {
-                struct sonde_tensor whole = stream_view(p, p->attn_out);
+            if (p->ops.tape && !summed) {
                 sonde_op_note_shares(&p->ops, &whole, &view);
             }
             visit_rows(p, SONDE_SITE_RESULT, layer, result, H * D, view, result_changed, &step);
+            if (p->ops.tape && summed) {
+                sonde_edit_tape_sum_shares(&p->ops, &whole, &view, &w->b_o);
+            }
         }
     }
     visit(p, SONDE_SITE_ATTN_OUT, layer, stream_view(p, p->attn_out));

@@ -104,6 +104,9 @@ static const struct list common[] = {
       3 },
     { { "patch blocks.0.hook_resid_post from other:0", "patch blocks.1.attn.hook_k from other:0" },
       2 },
+    { { "zero blocks.0.attn.hook_result[heads=1;positions=2-]",
+        "project-out blocks.1.attn.hook_result[heads=0,2] %v" },
+      2 },
     { { "skip 0.attn", "skip 1.mlp[positions=5-]", "zero logits[positions=2]" }, 3 },
 };
 
@@ -174,6 +177,32 @@ static void test_what_passes(void **state)
     through_end(&t);
 }
 
+/* A weight's gradient through edited shares: what a zeroed head would have written teaches its
+ * columns of W_O nothing, and the bias what it taught before. */
+static void test_weights_of_shares(void **state)
+{
+    const char *const text[] = { "zero blocks.0.attn.hook_result[heads=1]" };
+    const char *const same[] = { "zero blocks.0.attn.hook_z[heads=1]" };
+    struct through t, other;
+    (void)state;
+    through_begin(&t, &edit_bench_gpt2, text, 1);
+    through_begin(&other, &edit_bench_gpt2, same, 1);
+    check_close(t.s.value, other.s.value, 1e-5);
+    for (int i = 0; i < t.s.n_wanted; i++) {
+        const struct gradient_wanted *a = &t.s.wanted[i], *b = &other.s.wanted[i];
+        const int64_t n = a->w->rows * a->w->columns;
+        double most = 0.0;
+        for (int64_t j = 0; j < n; j++) {
+            most = fmax(most, fabs((double)b->gradient[j]));
+        }
+        for (int64_t j = 0; j < n; j++) { /* the same function twice, some roundings apart */
+            check_close(a->gradient[j], b->gradient[j], 1e-5 * fmax(most, 0.1));
+        }
+    }
+    through_end(&t);
+    through_end(&other);
+}
+
 static enum sonde_status nothing(void *ctx, struct sonde_site site, struct sonde_tensor *value,
                                  struct sonde_error *error)
 {
@@ -185,11 +214,10 @@ static void test_refused(void **state)
 {
     const char *const texts[] = { "zero blocks.0.attn.hook_pattern",
                                   "zero *.hook_attn_scores[keys=1]",
-                                  "set blocks.1.ln1.hook_scale 1", "zero ln_final.hook_normalized",
-                                  "zero blocks.0.attn.hook_result[heads=1]" };
+                                  "set blocks.1.ln1.hook_scale 1",
+                                  "zero ln_final.hook_normalized" };
     const char *const names[] = { "blocks.0.attn.hook_pattern", "blocks.0.attn.hook_attn_scores",
-                                  "blocks.1.ln1.hook_scale", "ln_final.hook_normalized",
-                                  "blocks.0.attn.hook_result" };
+                                  "blocks.1.ln1.hook_scale", "ln_final.hook_normalized" };
     struct edit_bench x;
     struct sonde_error error = { 0 };
     struct sonde_session *session = NULL;
@@ -228,7 +256,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gpt2),        cmocka_unit_test(test_llama),
         cmocka_unit_test(test_gpt_neox),    cmocka_unit_test(test_bert),
-        cmocka_unit_test(test_what_passes), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_what_passes), cmocka_unit_test(test_weights_of_shares),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
