@@ -43,15 +43,15 @@ struct sonde_mlp_probe {
     int32_t *control_target; /* [n] */
     double *control_real;    /* [n] */
     double majority;
-    struct sonde_mlp_row *row; /* [n_streams, n_shapes] */
-    struct sonde_table *layers, *epochs;
+    struct sonde_mlp_row *row;                   /* [n_streams, n_shapes] */
+    struct sonde_table *sweep, *layers, *epochs; /* sweep: NULL where there is one shape */
 };
 
 /* Fits all shapes to all streams, the control task beside them, and puts the rows of the tables. */
 SONDE_MUST_USE enum sonde_status sonde_mlp_probe_fit(struct sonde_mlp_probe *p,
                                                      struct sonde_error *error);
 
-/* The two tables, and a finished fit's rows of them; then figures, scalars and warnings. */
+/* The tables, and a finished fit's rows of them; then figures, scalars and warnings. */
 void sonde_mlp_probe_tables(struct sonde_mlp_probe *p);
 void sonde_mlp_probe_put_row(struct sonde_mlp_probe *p, const struct sonde_mlp_row *row);
 void sonde_mlp_probe_put_epochs(struct sonde_mlp_probe *p, int64_t stream, int shape, bool control,

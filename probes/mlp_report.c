@@ -29,6 +29,10 @@ void sonde_mlp_probe_tables(struct sonde_mlp_probe *p)
     static const char *const epochs[] = { "stream", "hidden",     "labels",          "epoch",
                                           "lr",     "train_loss", "validation_loss", "validation",
                                           "chosen", NULL };
+    static const char *const sweep[] = { "stream",  "hidden",  "value", "ci_low",
+                                         "ci_high", "control", "epoch", NULL };
+    p->sweep =
+        p->settings.n_shapes > 1 ? sonde_result_add_table(p->s.run->result, "sweep", sweep) : NULL;
     p->layers = sonde_result_add_table(p->s.run->result, "layers", layers);
     p->epochs = sonde_result_add_table(p->s.run->result, "epochs", epochs);
 }
@@ -54,6 +58,28 @@ void sonde_mlp_probe_put_row(struct sonde_mlp_probe *p, const struct sonde_mlp_r
     sonde_table_i64(t, 16, row->n_parameters);
     sonde_table_i64(t, 17, row->epoch);
     put_real(t, 18, row->validation);
+    t = p->sweep;
+    sonde_table_add_row(t);
+    sonde_table_text(t, 0, stream_of(p, row->stream)->name);
+    sonde_table_text(t, 1, p->settings.text[row->shape]);
+    put_real(t, 2, row->value);
+    put_real(t, 3, row->low);
+    put_real(t, 4, row->high);
+    put_real(t, 5, row->control);
+    sonde_table_i64(t, 6, row->epoch);
+}
+
+/* The epochs are many rows that are rarely read: behind all else. */
+static void move_epochs_last(const struct sonde_mlp_probe *p)
+{
+    struct sonde_result *r = p->s.run->result;
+    int64_t at = 0;
+    while (at < r->n_tables && r->table[at] != p->epochs)
+        at++;
+    for (; at + 1 < r->n_tables; at++) {
+        r->table[at] = r->table[at + 1];
+        r->table[at + 1] = p->epochs;
+    }
 }
 
 void sonde_mlp_probe_put_epochs(struct sonde_mlp_probe *p, int64_t stream, int shape, bool control,
@@ -161,6 +187,7 @@ enum sonde_status sonde_mlp_probe_report(struct sonde_mlp_probe *p, struct sonde
         status = sonde_supervised_report_best(&p->s, error);
     if (status)
         return status;
+    move_epochs_last(p);
     sonde_supervised_report_data(&p->s, best);
     sonde_result_scalar_i64(p->s.run->result, "n_validation", p->n_validation);
     warn_of_protocol(p);

@@ -4,8 +4,10 @@
 need seeds/counter-languages/models/dyck1/model_19.pt
 $ sonde record $SHARED/seeds/counter-languages/models/dyck1/model_19.pt --formal 'dyck-1:n=200,len=2..30,ids=T()' --sites blocks.0.hook_resid_post -o s.db -q > /dev/null; sonde label s.db --set depth --builtin depth -q > /dev/null; sonde probe mlp s.db --labels depth --hidden '-;16;16,8' --epochs 4 --control --bootstrap 100 -o out --json -q > r.json; python3 $CLI/js.py "list(tab('layers')[0]), [(x['hidden'], x['parameters'] > 0, x['value'] > x['majority'] > 0, x['ci_low'] <= x['value'] <= x['ci_high'], x['control'] is not None) for x in tab('layers')], len(tab('epochs')), [f['name'] for f in r['figures']]" < r.json
 > (['stream', 'layer', 'task', 'metric', 'value', 'ci_low', 'ci_high', 'majority', 'control', 'selectivity', 'n_train', 'n_test', 'l2', 'iterations', 'random_weights', 'hidden', 'parameters', 'epoch', 'validation'], [('-', True, True, True, True), ('16', True, True, True, True), ('16,8', True, True, True, True)], 24, ['sweep', 'confusion'])
-$ ls out | grep -c sweep; for n in 1 2; do sonde probe mlp s.db --labels depth --hidden '-;16' --epochs 3 --no-store --json -q --threads $n | sha256sum; done | uniq | wc -l
-> 2
+$ ls out | grep sweep; for n in 1 2; do sonde probe mlp s.db --labels depth --hidden '-;16' --epochs 3 --no-store --json -q --threads $n | sha256sum; done | uniq | wc -l
+> sweep.csv
+> sweep.png
+> sweep.svg
 > 1
 $ sonde probe mlp s.db --labels depth --protocol emergent-stack --hidden - --bootstrap 0 --json --no-store > r.json; python3 $CLI/js.py "{k: r['parameters'][k] for k in ('select', 'scale', 'split', 'batch', 'epochs')}, s['overlap_share']" < r.json
 > ({'select': 'test', 'scale': 'all', 'split': 'position', 'batch': 32, 'epochs': 10}, 1)

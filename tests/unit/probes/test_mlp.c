@@ -403,6 +403,11 @@ static void hidden_layers_see_what_a_line_does_not(void **state)
     }
     check_close(toy_scalar(r, "n_validation"), 80, 0);
     check_close(toy_scalar(r, "best_value"), toy_real(t, 1, "value"), 0);
+    const struct sonde_table *sweep = toy_table(r, "sweep");
+    assert_int_equal(sweep->n_rows, 4);
+    assert_string_equal(toy_text(sweep, 3, "hidden"), "32");
+    check_close(toy_real(sweep, 1, "control"), toy_real(t, 1, "control"), 0);
+    assert_string_equal(r->table[r->n_tables - 1]->name, "epochs");
     /* One epochs row an epoch, for own labels and the control's, one of each chosen. */
     const struct sonde_table *e = toy_table(r, "epochs");
     int n_chosen = 0;
