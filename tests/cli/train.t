@@ -92,3 +92,20 @@ $ python3 $CLI/recipe.py 'corpus={"file": "t.txt"}' 'validation=[]' 'objective="
 ? 2
 $ test -e other || echo nothing written
 > nothing written
+
+== Ctrl-C: what is done is kept, and goes on
+$ python3 $CLI/recipe.py 'corpus.formal="dyck-1:n=3000,len=2..50,seed=1"' checkpoint.every=10 epochs=50 > r.json; python3 - <<'END'
+\ import os, signal, subprocess, time
+\ p = subprocess.Popen([os.environ["SONDE"], "train", "r.json", "-o", "out", "-q"], text=True,
+\                      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+\                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+\ while not os.path.isdir("out/checkpoints/step-00000020") and p.poll() is None:
+\     time.sleep(0.01)
+\ p.send_signal(signal.SIGINT)
+\ line = p.communicate()[1].split()
+\ step = int(line[5])
+\ print(p.returncode, " ".join(line).replace(line[5], "N"), os.path.isdir("out/checkpoints/step-%08d" % step))
+\ END
+> 2 sonde train: stopped at step N of 4700: --resume goes on from there True
+$ test -e out/model.safetensors || echo no model yet
+> no model yet
