@@ -182,10 +182,11 @@ static enum sonde_status check_loss(const struct sonde_gradient *g,
                                (long long)loss->id, (long long)loss->row, (long long)args->n_tokens,
                                (long long)sonde_spec_outputs(spec));
     }
-    if (loss->kind == SONDE_LOSS_NEXT_TOKEN && sonde_spec_outputs(spec) != spec->d_vocab) {
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "this model has %lld outputs, which are not its vocabulary",
-                               (long long)sonde_spec_outputs(spec));
+    if (loss->kind == SONDE_LOSS_NEXT_TOKEN) {
+        enum sonde_status status = sonde_spec_check_vocabulary(spec, error);
+        if (status != SONDE_STATUS_OK) {
+            return status;
+        }
     }
     if (!(fabs(loss->weight) <= (double)FLT_MAX)) {
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "a loss of weight %.9g", loss->weight);

@@ -4,6 +4,7 @@
 
 #include "core/base/file.h"
 #include "core/model/create.h"
+#include "core/model/gradient.h"
 #include "core/model/model.h"
 #include "core/tensor/safetensors.h"
 #include "tests/support/check.h"
@@ -315,6 +316,14 @@ static void test_sigmoid_head(void **state)
     assert_int_equal(sonde_model_readout(model, arena, row, 1, 0, 0, logits, &error),
                      SONDE_STATUS_UNSUPPORTED);
     assert_string_equal(error.text, wanted);
+    struct sonde_gradient *gradient = NULL;
+    const struct sonde_gradient_args next = { .ids = ids,
+                                              .n_tokens = 2,
+                                              .loss = { .kind = SONDE_LOSS_NEXT_TOKEN } };
+    check_ok(sonde_gradient_create(&gradient, session, 0, &error), &error);
+    assert_int_equal(sonde_gradient_run(gradient, &next, NULL, &error), SONDE_STATUS_UNSUPPORTED);
+    assert_string_equal(error.text, wanted);
+    sonde_gradient_destroy(&gradient);
     struct taken taken = logits_of(model); /* the logits themselves are there */
     free(taken.logits);
     sonde_arena_destroy(&arena);
