@@ -78,7 +78,7 @@ enum sonde_status sonde_stack_accuracy(struct sonde_stack *stack, struct sonde_e
         stack->lab, "Accuracy by length",
         "A string is right where every output at every position is. The published evaluation never "
         "scores the last string and takes means over batches of 32: its counts are the columns "
-        "`scored`. Models were trained on the lengths of bin 0.");
+        "scored right and scored. Models were trained on the lengths of bin 0.");
     struct sonde_table *t = sonde_result_add_table(section, "accuracy", columns);
     struct sonde_figure *figure =
         sonde_figure_create(SONDE_FIGURE_LINE, "accuracy", "Whole strings right, by length");

@@ -29,7 +29,8 @@ static void add_figure(struct sonde_result *section, const struct sonde_stack_su
     const char **tick = calloc((size_t)n + 1, sizeof(*tick));
     char(*symbol)[2] = calloc((size_t)n + 1, sizeof(*symbol));
     snprintf(name, sizeof(name), "attention-%s-%lld", s->slug, (long long)index + 1);
-    snprintf(title, sizeof(title), "%s: attention of head 0", s->name);
+    snprintf(title, sizeof(title), "%s: attention of head 0, string %lld", s->name,
+             (long long)index + 1);
     struct sonde_figure *figure = sonde_figure_create(SONDE_FIGURE_HEATMAP, name, title);
     for (int64_t q = 0; q < n; q++)
         for (int64_t k = q + 1; k < n; k++)

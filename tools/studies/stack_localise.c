@@ -28,8 +28,11 @@ static enum sonde_status record(struct sonde_stack *stack, const struct sonde_st
 {
     const struct sonde_lab_recording what = {
         .name = run,
-        .sites = "all,-blocks.*.attn.hook_attn_scores,-blocks.*.attn.hook_pattern,"
-                 "-blocks.*.attn.hook_result,-logits",
+        .sites = "hook_embed,qkv,blocks.*.attn.hook_z,blocks.*.hook_attn_out,"
+                 "blocks.*.hook_resid_mid,blocks.*.ln1.hook_scale,"
+                 "blocks.*.hook_normalized_resid_mid,blocks.*.mlp.hook_post,"
+                 "blocks.*.hook_mlp_out,blocks.*.hook_resid_post_before_ln2,"
+                 "blocks.*.hook_resid_post",
         .n = stack->lab->quick ? 200 : 1000,
     };
     char ratio[32];
