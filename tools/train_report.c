@@ -29,8 +29,8 @@ static double accuracy(const struct sonde_train_run *run, const struct sonde_eva
 static int64_t reported_step(const struct sonde_train_run *run)
 {
     double loss;
-    return run->recipe->select_best ? sonde_train_best_step(run, &loss)
-                                    : sonde_trainer_position(run->trainer)->step;
+    const int64_t best = run->recipe->select_best ? sonde_train_best_step(run, &loss) : -1;
+    return best >= 0 ? best : sonde_trainer_position(run->trainer)->step;
 }
 
 static void add_validation(const struct sonde_train_run *run, struct sonde_result *result)
@@ -46,7 +46,10 @@ static void add_validation(const struct sonde_train_run *run, struct sonde_resul
     const struct sonde_train_history *h = &run->history;
     const int64_t last = reported_step(run);
     const bool next_token = run->recipe->options.objective == SONDE_OBJECTIVE_NEXT_TOKEN;
-    if (run->recipe->n_validations == 0)
+    bool any = false;
+    for (int64_t i = 0; i < h->n_validated; i++)
+        any = any || h->validated[i].step == last;
+    if (!any)
         return;
     struct sonde_table *t =
         sonde_result_add_table(result, "validation", next_token ? text_columns : columns);

@@ -187,20 +187,30 @@ static enum sonde_status validate(struct sonde_train_run *r, struct sonde_error 
     const struct sonde_train_history *h = &r->history;
     if (h->n_validated > 0 && h->validated[h->n_validated - 1].step == step)
         return SONDE_STATUS_OK;
-    for (int64_t i = 0; i < r->recipe->n_validations; i++) {
+    struct sonde_train_validated all[SONDE_RECIPE_MAX_VALIDATIONS];
+    enum sonde_status status = SONDE_STATUS_OK;
+    double best;
+    (void)sonde_train_best_step(r, &best);
+    for (int64_t i = 0; i < r->recipe->n_validations && !status; i++) {
         const struct sonde_example_source source = sonde_examples_source(r->input->validation[i]);
-        struct sonde_train_validated v = { .step = step, .which = i };
-        double best;
-        (void)sonde_train_best_step(r, &best);
-        enum sonde_status status = sonde_evaluate(r->model, &source, &how, &v.found, error);
-        if (!status && i == 0 && r->recipe->select_best && v.found.loss < best)
-            status = write_best(r, error);
-        if (!status)
-            status = sonde_train_log_validated(r, &v, error);
-        if (status)
-            return status;
+        all[i] = (struct sonde_train_validated){ .step = step, .which = i };
+        status = sonde_evaluate(r->model, &source, &how, &all[i].found, error);
     }
-    return SONDE_STATUS_OK;
+    if (!status && r->recipe->select_best && all[0].found.loss < best)
+        status = write_best(r, error);
+    /* All or none: one that was stopped half-way is made again. */
+    for (int64_t i = 0; i < r->recipe->n_validations && !status; i++)
+        status = sonde_train_log_validated(r, &all[i], error);
+    return status;
+}
+
+/* Whether the recipe asks for a validation behind the step that was done last. */
+static bool is_due(const struct sonde_train_run *r)
+{
+    const struct sonde_train_position *p = sonde_trainer_position(r->trainer);
+    const int64_t every = r->recipe->validate_every;
+    return p->step > 0 &&
+           (every ? p->step % every == 0 : p->taken == sonde_examples_count(r->input->train));
 }
 
 static enum sonde_status write_checkpoint(struct sonde_train_run *r, struct sonde_error *error)
@@ -248,6 +258,10 @@ static enum sonde_status train(struct sonde_train_run *r, struct sonde_error *er
     const struct sonde_recipe *recipe = r->recipe;
     const struct sonde_train_position *position = sonde_trainer_position(r->trainer);
     enum sonde_status status = SONDE_STATUS_OK;
+    if (is_due(r)) /* what was stopped in a validation */
+        status = validate(r, error);
+    if (status == SONDE_STATUS_CANCELLED)
+        return stopped(r, error);
     r->since = sonde_cli_seconds();
     while (!status && position->step < r->last_step) {
         struct sonde_train_step step;
@@ -256,9 +270,7 @@ static enum sonde_status train(struct sonde_train_run *r, struct sonde_error *er
         r->seconds += sonde_cli_seconds() - begin;
         if (!status)
             status = note_step(r, &step, error);
-        const bool epoch_done = position->taken == sonde_examples_count(r->input->train);
-        const int64_t every = recipe->validate_every;
-        if (!status && (every ? step.step % every == 0 : epoch_done)) {
+        if (!status && is_due(r)) {
             status = validate(r, error);
             r->since = sonde_cli_seconds();
             if (status == SONDE_STATUS_CANCELLED)
@@ -292,7 +304,9 @@ enum sonde_status sonde_train_run_go(struct sonde_train_run *r, struct sonde_err
         status = sonde_train_log_open(r, error);
     if (!status)
         status = train(r, error);
-    if (!status) {
+    /* Where the best is asked for, a training that is cut short must not have one candidate more.
+     */
+    if (!status && (!r->recipe->select_best || r->last_step == r->n_steps)) {
         status = validate(r, error);
         if (status == SONDE_STATUS_CANCELLED)
             status = stopped(r, error);
@@ -304,5 +318,7 @@ enum sonde_status sonde_train_run_go(struct sonde_train_run *r, struct sonde_err
     status = status ? status : closed;
     if (!status)
         status = sonde_train_write_model(r, r->options.folder, error);
-    return !status && r->recipe->select_best ? take_best(r, error) : status;
+    double loss;
+    const bool has_best = r->recipe->select_best && sonde_train_best_step(r, &loss) >= 0;
+    return !status && has_best ? take_best(r, error) : status;
 }
