@@ -177,6 +177,28 @@ static void edit_row_gradient(const struct sonde_edit_target *target, float *row
     }
 }
 
+/* Zeros where the value was replaced. What a mask hides has no weight, so nothing comes from there
+ * whatever its gradient. */
+static void edit_map_gradient(const struct sonde_edit_pass *pass,
+                              const struct sonde_edit_target *target, struct sonde_tensor *gradient)
+{
+    const struct sonde_edit *edit = target->edit;
+    const int64_t n_queries = gradient->dim[1], n_keys = gradient->dim[2], T = target->n_tokens;
+    for (int64_t i = 0; i < gradient->dim[0] * n_queries; i++) {
+        const int64_t position = pass->first + i % n_queries;
+        const bool beyond = edit->kind == SONDE_EDIT_PATCH && position >= T;
+        if (!is_chosen(target, i / n_queries) || beyond ||
+            !sonde_edit_list_has(&edit->positions, position)) {
+            continue;
+        }
+        for (int64_t k = 0; k < n_keys && (edit->kind != SONDE_EDIT_PATCH || k < T); k++) {
+            if (sonde_edit_list_has(&edit->keys, k)) {
+                gradient->data[i * n_keys + k] = 0.0f;
+            }
+        }
+    }
+}
+
 void sonde_edits_apply_gradient(void *ctx, struct sonde_site site, struct sonde_tensor *gradient)
 {
     const struct sonde_edit_pass *pass = ctx;
@@ -185,7 +207,10 @@ void sonde_edits_apply_gradient(void *ctx, struct sonde_site site, struct sonde_
         if (target->site.kind != site.kind || target->site.layer != site.layer) {
             continue;
         }
-        assert(!sonde_site_is_map(site.kind));
+        if (sonde_site_is_map(site.kind)) {
+            edit_map_gradient(pass, target, gradient);
+            continue;
+        }
         for (int64_t t = 0; t < gradient->dim[0]; t++) {
             if (sonde_edit_list_has(&target->edit->positions, pass->first + t)) {
                 edit_row_gradient(target, gradient->data + t * target->width, pass->first + t);

@@ -68,7 +68,7 @@ struct sonde_edits {
 /* The on_edit of the hook. ctx: const struct sonde_edit_pass *. */
 enum sonde_status sonde_edits_apply(void *ctx, struct sonde_site site, struct sonde_tensor *value,
                                     struct sonde_error *error);
-/* The on_edit_gradient of the hook: every edit of rows is x -> A x + b with A symmetric, and this
+/* The on_edit_gradient of the hook: every edit is x -> A x + b with A symmetric, and this
  * applies the A of each, the last edit first. */
 void sonde_edits_apply_gradient(void *ctx, struct sonde_site site, struct sonde_tensor *gradient);
 

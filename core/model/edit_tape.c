@@ -30,6 +30,16 @@ static void edit_vjp(struct sonde_op_context *ops, const void *record)
     sonde_arena_rewind(ops->arena, mark);
 }
 
+int64_t sonde_edit_tape_watch(struct sonde_op_context *ops, const float *data, int64_t n)
+{
+    int64_t value = -1;
+    if (ops->tape && !ops->failed) {
+        value = sonde_tape_watch(ops->tape, data, n);
+        ops->failed = value < 0;
+    }
+    return value;
+}
+
 void sonde_edit_tape_record(struct sonde_op_context *ops, const struct sonde_hook *hook,
                             struct sonde_site site, const struct sonde_tensor *value,
                             int64_t before)
@@ -101,8 +111,6 @@ static bool passes_gradients(enum sonde_site_kind kind)
     case SONDE_SITE_LN1_NORMALIZED:
     case SONDE_SITE_LN2_SCALE:
     case SONDE_SITE_LN2_NORMALIZED:
-    case SONDE_SITE_ATTN_SCORES:
-    case SONDE_SITE_PATTERN:
         return false;
     default:
         return true;

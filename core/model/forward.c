@@ -206,6 +206,7 @@ static void norm_second(struct pass *p, int layer, float *y, float *x)
 struct map_visit {
     struct pass *pass;
     int layer;
+    struct sonde_tensor scores; /* on a tape: what the pattern is made of */
 };
 
 static void edit_scores(void *ctx, struct sonde_tensor scores)
@@ -217,6 +218,9 @@ static void edit_scores(void *ctx, struct sonde_tensor scores)
 static void edit_pattern(void *ctx, struct sonde_tensor pattern)
 {
     struct map_visit *m = ctx;
+    if (m->pass->ops.tape) {
+        sonde_edit_tape_softmax(&m->pass->ops, &pattern, &m->scores);
+    }
     visit(m->pass, SONDE_SITE_PATTERN, m->layer, pattern);
 }
 
@@ -244,7 +248,7 @@ static void attend(struct pass *p, int layer, struct sonde_tensor q, struct sond
                    struct sonde_tensor v, struct sonde_tensor z)
 {
     int64_t H = p->spec->n_heads, S = p->first + p->T;
-    struct map_visit visitor = { p, layer };
+    struct map_visit visitor = { .pass = p, .layer = layer };
     struct sonde_attention_args args = { .scale = p->spec->attention_scale,
                                          .causal = p->spec->causal,
                                          .window = p->spec->window,
@@ -254,18 +258,32 @@ static void attend(struct pass *p, int layer, struct sonde_tensor q, struct sond
         args.scale /= (float)(layer + 1);
     }
     set_distances(p, layer, &args);
-    if (is_wanted(p, SONDE_SITE_ATTN_SCORES, layer)) {
+    bool scores_edited = is_edited(p, SONDE_SITE_ATTN_SCORES, layer);
+    bool pattern_edited = is_edited(p, SONDE_SITE_PATTERN, layer);
+    /* On a tape edited maps part the op into steps, between which the edits stand. */
+    bool steps = p->ops.tape && (scores_edited || pattern_edited);
+    struct sonde_op_context aside = p->ops;
+    if (steps || is_wanted(p, SONDE_SITE_ATTN_SCORES, layer)) {
         args.scores = sonde_tensor_3d(take(p, H * p->T * S), H, p->T, S);
-        args.edit_scores = is_edited(p, SONDE_SITE_ATTN_SCORES, layer) ? edit_scores : NULL;
+        args.edit_scores = steps || scores_edited ? edit_scores : NULL;
     }
-    if (is_wanted(p, SONDE_SITE_PATTERN, layer)) {
+    if (steps || is_wanted(p, SONDE_SITE_PATTERN, layer)) {
         args.pattern = sonde_tensor_3d(take(p, H * p->T * S), H, p->T, S);
-        args.edit_pattern = is_edited(p, SONDE_SITE_PATTERN, layer) ? edit_pattern : NULL;
+        args.edit_pattern = steps || pattern_edited ? edit_pattern : NULL;
     }
     if (!ok(p)) {
         return;
     }
-    sonde_op_attention(&p->ops, z, q, k, v, &args);
+    if (steps) {
+        aside.tape = NULL;
+        visitor.scores = args.scores;
+        p->status = sonde_edit_tape_scores(&p->ops, &args, &q, &k, p->error);
+    }
+    sonde_op_attention(steps ? &aside : &p->ops, z, q, k, v, &args);
+    if (steps) {
+        p->ops.failed = p->ops.failed || aside.failed;
+        sonde_edit_tape_mix(&p->ops, &z, &args.pattern, &v, &args);
+    }
     if (!args.edit_scores) {
         visit(p, SONDE_SITE_ATTN_SCORES, layer, args.scores);
     }
@@ -444,15 +462,6 @@ static void block_serial(struct pass *p, int layer)
     add(p, p->resid, p->resid, p->mlp_out);
 }
 
-static void count_nonfinite(struct pass *p, const float *data, int64_t n)
-{
-    int64_t count = 0;
-    for (int64_t i = 0; i < n && ok(p); i++) {
-        count += !isfinite(data[i]);
-    }
-    p->session->n_nonfinite += count;
-}
-
 static void block(struct pass *p, int layer)
 {
     visit(p, SONDE_SITE_RESID_PRE, layer, stream_view(p, p->resid));
@@ -464,7 +473,7 @@ static void block(struct pass *p, int layer)
         block_serial(p, layer);
     }
     visit(p, SONDE_SITE_RESID_POST, layer, stream_view(p, p->resid));
-    count_nonfinite(p, p->resid, p->T * p->spec->d_model);
+    sonde_session_count(p->session, p->resid, ok(p) ? p->T * p->spec->d_model : 0);
 }
 
 /* Adds the rows of a table to the stream, showing them first. */
@@ -563,7 +572,7 @@ static void unembed(struct pass *p, float *logits)
     sonde_op_unembed(&p->ops, sonde_tensor_2d(logits, p->T, V), stream_view(p, p->normed),
                      &p->weights->unembed, &p->weights->unembed_bias, p->spec->logit_softcap);
     visit(p, SONDE_SITE_LOGITS, -1, sonde_tensor_2d(logits, p->T, V));
-    count_nonfinite(p, logits, p->T * V);
+    sonde_session_count(p->session, logits, ok(p) ? p->T * V : 0);
 }
 
 static bool wants_final(const struct pass *p)
@@ -609,17 +618,6 @@ static void finish(struct pass *p)
     }
 }
 
-/* The number of the stream as it is now; -1 without a tape, or where that is out of memory. */
-static int64_t watch_stream(struct pass *p)
-{
-    int64_t n = p->T * p->spec->d_model, value = -1;
-    if (p->ops.tape && ok(p)) {
-        value = sonde_tape_watch(p->ops.tape, p->resid, n);
-        p->ops.failed = value < 0;
-    }
-    return value;
-}
-
 static void run(struct pass *p)
 {
     int64_t n = p->T * p->spec->d_model;
@@ -640,7 +638,7 @@ static void run(struct pass *p)
     } else {
         memcpy(p->resid, part->in, (size_t)n * sizeof *p->resid);
     }
-    part->value_in = part->first > 0 ? watch_stream(p) : -1;
+    part->value_in = part->first > 0 ? sonde_edit_tape_watch(&p->ops, p->resid, n) : -1;
     for (int l = part->first ? part->first - 1 : 0; l < n_layers && l < part->last && ok(p); l++) {
         block(p, l);
     }
@@ -649,7 +647,7 @@ static void run(struct pass *p)
         finish(p);
         return;
     }
-    part->value_out = watch_stream(p);
+    part->value_out = sonde_edit_tape_watch(&p->ops, p->resid, n);
     if (part->out && ok(p)) {
         memcpy(part->out, p->resid, (size_t)n * sizeof *p->resid);
     }

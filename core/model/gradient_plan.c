@@ -110,8 +110,11 @@ int64_t sonde_gradient_plan_edit_bytes(const struct sonde_model *model, int64_t 
     struct sonde_site site;
     double floats = 0.0;
     for (int64_t at = 0; edited && sonde_site_set_next(edited, &at, &site);) {
+        const bool map = sonde_site_is_map(site.kind);
         const double width = (double)sonde_spec_site_width(&model->spec, site.kind);
-        floats += 4.0 * ((double)n_tokens * width + 16.0) + (double)record;
+        const double rows = (double)n_tokens * (map ? (double)n_tokens : 1.0);
+        /* An edited map brings both maps of its layer: two copies, four gradients, scratch. */
+        floats += (map ? 8.0 : 4.0) * (rows * width + 16.0) + 4.0 * (double)record;
     }
     return floats < 0x1p50 ? (int64_t)floats * (int64_t)sizeof(float) : INT64_C(1) << 60;
 }

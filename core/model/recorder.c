@@ -418,6 +418,10 @@ static struct plan plan_pass(const struct recorder *r, int64_t T)
         if (sonde_site_set_has(&edited, (struct sonde_site){ SONDE_SITE_ATTN_SCORES, l })) {
             sonde_site_set_add(&wanted, (struct sonde_site){ SONDE_SITE_PATTERN, l });
         }
+        if (r->gradients &&
+            sonde_site_set_has(&edited, (struct sonde_site){ SONDE_SITE_PATTERN, l })) {
+            sonde_site_set_add(&wanted, (struct sonde_site){ SONDE_SITE_ATTN_SCORES, l });
+        }
         if (sonde_site_set_has(&edited, (struct sonde_site){ SONDE_SITE_RESULT, l })) {
             copies = spec->n_heads;
         }

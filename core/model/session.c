@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,6 +194,13 @@ void sonde_session_reset(struct sonde_session *session)
 int64_t sonde_session_cached(const struct sonde_session *session)
 {
     return session->n_cached;
+}
+
+void sonde_session_count(struct sonde_session *session, const float *values, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        session->n_nonfinite += !isfinite(values[i]);
+    }
 }
 
 int64_t sonde_session_nonfinite(const struct sonde_session *session)

@@ -26,6 +26,8 @@ struct sonde_session {
 SONDE_MUST_USE enum sonde_status sonde_session_check(const struct sonde_session *session,
                                                      const struct sonde_forward_args *args,
                                                      struct sonde_error *error);
+/* Counts what is not finite among n values: sonde_session_nonfinite. */
+void sonde_session_count(struct sonde_session *session, const float *values, int64_t n);
 /* Makes the tables of positions and the cache long enough for n positions. */
 SONDE_MUST_USE enum sonde_status sonde_session_reserve(struct sonde_session *session, int64_t n,
                                                        struct sonde_error *error);

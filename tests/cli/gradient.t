@@ -41,8 +41,8 @@ need models/tinystories-656k
 $ m=$SHARED/models/tinystories-656k; python3 $CLI/edit_check.py spread v.npy 128; e='project-out blocks.1.hook_resid_pre v.npy'; f='skip 1.attn'; for x in low:-0.004 high:0.004; do sonde record $m --text 'Once upon a time' --sites logits -o ${x%:*}.db --edit "add hook_embed v.npy ${x#*:}" --edit "$e" --edit "$f" -q > /dev/null; sonde export ${x%:*}.db --stream logits -o ${x%:*}.npy -q > /dev/null; done; sonde record $m --text 'Once upon a time' --sites grad:hook_embed,grad:blocks.0.hook_resid_post --loss logit:77 --edit "$e" --edit "$f" -o g.db -q > /dev/null; sonde export g.db --stream grad:hook_embed -o g.npy -q > /dev/null; python3 $CLI/edit_check.py slope low.npy high.npy 77 0.004 g.npy v.npy; sonde export g.db --stream grad:blocks.0.hook_resid_post -o p.npy -q > /dev/null; python3 $CLI/edit_check.py along p.npy v.npy
 > True True
 > True
-$ sonde record $SHARED/models/tinystories-656k --text 'Once upon' --sites grad:resid --edit 'zero blocks.0.attn.hook_pattern[keys=0]' -o t.db; ls t.db 2> /dev/null
-! sonde record: gradients do not pass through an edit of blocks.0.attn.hook_pattern
+$ sonde record $SHARED/models/tinystories-656k --text 'Once upon' --sites grad:resid --edit 'set blocks.0.ln1.hook_scale 1' -o t.db; ls t.db 2> /dev/null
+! sonde record: gradients do not pass through an edit of blocks.0.ln1.hook_scale
 ? 2
 
 == the bits depend on neither threads nor memory, and targets may be given

@@ -225,14 +225,25 @@ void gradient_bench_check_outer(const struct gradient_bench *s)
     capture_free(&values);
 }
 
-/* A score or a weight of attention that the mask took away. */
-static bool is_masked(struct sonde_site site, float value)
+/* A score or a weight of attention that the mask took away: by its value, or where an edit may have
+ * put that there, by its place. */
+static bool is_masked(const struct gradient_bench *s, struct sonde_site site, int64_t i,
+                      float value)
 {
-    return sonde_site_is_map(site.kind) && (!isfinite(value) || value == 0.0f);
+    bool edited = false;
+    for (int h = 0; h < s->n_hooks; h++) {
+        edited = edited || sonde_site_set_has(s->hooks[h].edit, site);
+    }
+    if (!sonde_site_is_map(site.kind)) {
+        return false;
+    }
+    return edited ? sonde_model_spec(s->model)->causal && i % s->T > i / s->T % s->T
+                  : !isfinite(value) || value == 0.0f;
 }
 
 /* An edit that adds `step` times a fixed pattern of signs to what is not masked. */
 struct shift {
+    const struct gradient_bench *s;
     float step;
 };
 
@@ -248,7 +259,7 @@ static enum sonde_status shift_site(void *ctx, struct sonde_site site, struct so
     const int64_t n = sonde_tensor_elements(value);
     (void)error;
     for (int64_t i = 0; i < n; i++) {
-        if (!is_masked(site, value->data[i])) {
+        if (!is_masked(shift->s, site, i, value->data[i])) {
             value->data[i] += shift->step * sign_of(i);
         }
     }
@@ -258,7 +269,7 @@ static enum sonde_status shift_site(void *ctx, struct sonde_site site, struct so
 static double shifted_loss(const struct gradient_bench *s, struct sonde_site site, float step)
 {
     struct sonde_site_set set = { 0 };
-    struct shift shift = { .step = step };
+    struct shift shift = { .s = s, .step = step };
     struct capture c;
     sonde_site_set_add(&set, site);
     struct sonde_hook hooks[3] = { { 0 } };
@@ -294,7 +305,7 @@ void gradient_bench_check_sites(const struct gradient_bench *s)
         double along = 0.0, size = 0.0;
         assert_int_equal(g->n, v->n);
         for (int64_t j = 0; j < g->n; j++) {
-            if (!is_masked(g->site, v->value[j])) {
+            if (!is_masked(s, g->site, j, v->value[j])) {
                 along += (double)g->value[j] * (double)sign_of(j);
             } else {
                 assert_true(g->value[j] == 0.0f);

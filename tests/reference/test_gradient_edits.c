@@ -23,8 +23,11 @@ static enum sonde_status fixed_sequence(void *ctx, const char *run, int64_t sequ
     const struct captured *c = capture_find(ctx, site);
     (void)run, (void)sequence, (void)error;
     *n_tokens = 5; /* shorter than the text: what lies behind stays as it is */
-    *out = malloc((size_t)(*n_tokens * width) * sizeof **out);
-    memcpy(*out, c->value, (size_t)(*n_tokens * width) * sizeof **out);
+    const int64_t n = *n_tokens * width * (sonde_site_is_map(site.kind) ? *n_tokens : 1);
+    *out = malloc((size_t)n * sizeof **out);
+    for (int64_t i = 0; i < n; i++) {
+        (*out)[i] = isfinite(c->value[i]) ? c->value[i] : 0.25f;
+    }
     return SONDE_STATUS_OK;
 }
 
@@ -107,6 +110,13 @@ static const struct list common[] = {
     { { "zero blocks.0.attn.hook_result[heads=1;positions=2-]",
         "project-out blocks.1.attn.hook_result[heads=0,2] %v" },
       2 },
+    { { "zero blocks.0.attn.hook_pattern[heads=1;positions=2-;keys=0-3]",
+        "set blocks.1.attn.hook_attn_scores[heads=0,2;keys=1] 0.5" },
+      2 },
+    { { "patch blocks.0.attn.hook_attn_scores[positions=1-8] from other:0",
+        "patch blocks.0.attn.hook_pattern[heads=0] from other:0",
+        "zero blocks.1.attn.hook_pattern[keys=0]" },
+      3 },
     { { "skip 0.attn", "skip 1.mlp[positions=5-]", "zero logits[positions=2]" }, 3 },
 };
 
@@ -212,12 +222,9 @@ static enum sonde_status nothing(void *ctx, struct sonde_site site, struct sonde
 
 static void test_refused(void **state)
 {
-    const char *const texts[] = { "zero blocks.0.attn.hook_pattern",
-                                  "zero *.hook_attn_scores[keys=1]",
-                                  "set blocks.1.ln1.hook_scale 1",
+    const char *const texts[] = { "set blocks.1.ln1.hook_scale 1",
                                   "zero ln_final.hook_normalized" };
-    const char *const names[] = { "blocks.0.attn.hook_pattern", "blocks.0.attn.hook_attn_scores",
-                                  "blocks.1.ln1.hook_scale", "ln_final.hook_normalized" };
+    const char *const names[] = { "blocks.1.ln1.hook_scale", "ln_final.hook_normalized" };
     struct edit_bench x;
     struct sonde_error error = { 0 };
     struct sonde_session *session = NULL;
@@ -251,13 +258,55 @@ static void test_refused(void **state)
     edit_bench_end(&x);
 }
 
+/* Scores that hold more than q.k are not taken apart. */
+static void test_refused_positions(void **state)
+{
+    static const char *const positions[] = { "alibi", "relative", "t5" };
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        char config[80];
+        snprintf(config, sizeof config, "\"position\": \"%s\", ", positions[i]);
+        const struct model_recipe recipe = { .family = "sonde",
+                                             .D = D,
+                                             .H = H,
+                                             .F = F,
+                                             .L = L,
+                                             .V = 50,
+                                             .n_ctx = 64,
+                                             .more_config = config };
+        const char *const text = "zero blocks.1.attn.hook_pattern[keys=0]";
+        struct edit_bench x;
+        struct sonde_error error = { 0 };
+        struct sonde_session *session = NULL;
+        struct sonde_gradient *gradient = NULL;
+        edit_bench_begin(&x, &recipe);
+        struct sonde_edits *edits = edit_bench_make(&x, &text, 1, NULL);
+        struct sonde_edit_pass pass = { .edits = edits };
+        const struct sonde_hook hook = sonde_edits_hook(&pass);
+        struct sonde_gradient_args args = {
+            .ids = x.a, .n_tokens = TOKENS, .hooks = &hook, .n_hooks = 1
+        };
+        check_ok(sonde_session_create(&session, x.model, NULL, &error), &error);
+        check_ok(sonde_gradient_create(&gradient, session, 0, &error), &error);
+        for (int layer = 0; layer < 2; layer++) {
+            args.checkpoints = layer;
+            assert_int_equal(sonde_gradient_run(gradient, &args, NULL, &error),
+                             SONDE_STATUS_UNSUPPORTED);
+        }
+        sonde_gradient_destroy(&gradient);
+        sonde_session_destroy(&session);
+        sonde_edits_destroy(&edits);
+        edit_bench_end(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gpt2),        cmocka_unit_test(test_llama),
         cmocka_unit_test(test_gpt_neox),    cmocka_unit_test(test_bert),
         cmocka_unit_test(test_what_passes), cmocka_unit_test(test_weights_of_shares),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_refused_positions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
