@@ -133,19 +133,20 @@ enum sonde_status sonde_train_checkpoint_write(const struct sonde_train_run *run
         status = join(partial, all, "partial", error);
     if (!status)
         status = join(state, partial, "state.safetensors", error);
-    if (status || sonde_path_exists(whole))
-        return status;
-    remove_checkpoint(partial); /* of a process that was killed */
-    status = sonde_train_write_model(run, partial, error);
-    if (!status)
-        status = sonde_trainer_save(run->trainer, state, run->recipe_hash, error);
-    if (!status && rename(partial, whole) != 0)
-        status = sonde_error_set(error, SONDE_STATUS_IO, "%s: %s", whole, strerror(errno));
-    if (status)
-        return status;
-    sync_folder(all);
-    return run->recipe->checkpoint_keep > 0 ? keep_newest(all, run->recipe->checkpoint_keep, error)
-                                            : SONDE_STATUS_OK;
+    const bool there = !status && sonde_path_exists(whole);
+    if (!status && !there) {
+        remove_checkpoint(partial); /* of a process that was killed */
+        status = sonde_train_write_model(run, partial, error);
+        if (!status)
+            status = sonde_trainer_save(run->trainer, state, run->recipe_hash, error);
+        if (!status && rename(partial, whole) != 0)
+            status = sonde_error_set(error, SONDE_STATUS_IO, "%s: %s", whole, strerror(errno));
+        sync_folder(all);
+    }
+    /* Also where it was there: a kill may have come before the older ones went. */
+    return !status && run->recipe->checkpoint_keep > 0
+               ? keep_newest(all, run->recipe->checkpoint_keep, error)
+               : status;
 }
 
 static void visit_newest(void *ctx, int64_t step, const char *name)

@@ -14,6 +14,10 @@ $ sonde record out --formal dyck-1:n=5 -o s.db -q --json | python3 $CLI/js.py "s
 $ sonde label s.db --set depth --builtin depth -q > /dev/null; sonde probe mean-difference s.db --labels depth --json > /dev/null 2>&1 || sonde probe linear s.db --labels depth --json > /dev/null; echo probed
 > probed
 
+== the curve in the terminal is 80 columns wide at most
+$ python3 $CLI/recipe.py epochs=12 > r.json; sonde train r.json -o out -q > o; python3 -c "lines = [l.rstrip('\n') for l in open('o', encoding='utf-8')]; at = lines.index('  loss (logarithmic)') if '  loss (logarithmic)' in lines else lines.index('  loss'); print(max(map(len, lines)) <= 80, len(lines) - at, lines[-2].split(), lines[-1].split(), sum('.' in l[12:] for l in lines[at + 1:at + 15]) > 3)"
+> True 18 ['step', '1', '36'] ['.', 'train', '0', 'bin0'] True
+
 == the same bits for any number of threads, and after an interruption
 $ python3 $CLI/recipe.py > r.json; sonde train r.json -o a -q --threads 1 > /dev/null; sonde train r.json -o b -q --threads 3 > /dev/null; sonde train r.json -o c -q --steps 7 > /dev/null; ls c/checkpoints; sonde train r.json -o c -q --resume --json | python3 $CLI/js.py "r['parameters']['resumed_at'], s['steps']"; for d in b c; do cmp a/model.safetensors $d/model.safetensors && cmp a/checkpoints/step-00000018/state.safetensors $d/checkpoints/step-00000018/state.safetensors; done
 > step-00000006
