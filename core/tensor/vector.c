@@ -43,10 +43,41 @@ SONDE_TARGET_BODY float exp_one(float x)
     return p * sonde_float_of((half - 1u) << 23) * sonde_float_of((biased - half - 1u) << 23);
 }
 
+/* Two blocks of `size` that cover n values, size <= n <= 2 size, and may overlap: both are read
+ * before either is written. */
+SONDE_TARGET_BODY void exp_ends(float *y, const float *x, float shift, int64_t n, int size)
+{
+    float first[LANES], last[LANES];
+    memcpy(first, x, (size_t)size * sizeof(*x));
+    memcpy(last, x + n - size, (size_t)size * sizeof(*x));
+    for (int j = 0; j < size; j++) {
+        first[j] = exp_one(first[j] - shift);
+    }
+    for (int j = 0; j < size; j++) {
+        last[j] = exp_one(last[j] - shift);
+    }
+    memcpy(y, first, (size_t)size * sizeof(*x));
+    memcpy(y + n - size, last, (size_t)size * sizeof(*x));
+}
+
+/* Rows of attention are often short: no value is left to a loop of one. */
 SONDE_TARGET_BODY void exp_body(float *y, const float *x, float shift, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
-        y[i] = exp_one(x[i] - shift);
+    for (; n > 2 * LANES; n -= LANES, x += LANES, y += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            y[j] = exp_one(x[j] - shift);
+        }
+    }
+    if (n >= LANES) {
+        exp_ends(y, x, shift, n, LANES);
+    } else if (n >= LANES / 2) {
+        exp_ends(y, x, shift, n, LANES / 2);
+    } else if (n >= LANES / 4) {
+        exp_ends(y, x, shift, n, LANES / 4);
+    } else {
+        for (int64_t i = 0; i < n; i++) {
+            y[i] = exp_one(x[i] - shift);
+        }
     }
 }
 
