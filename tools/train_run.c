@@ -70,7 +70,22 @@ static enum sonde_status check_folder(const struct sonde_train_run *r, struct so
     return SONDE_STATUS_OK;
 }
 
-/* The model, the examples and the trainer share the budget. */
+/* What the examples take, and the passes of a validation. */
+static int64_t examples_bytes(const struct sonde_train_run *r)
+{
+    struct sonde_site_set logits = { 0 };
+    int64_t bytes = sonde_examples_bytes(r->input->train), longest = 0;
+    sonde_site_set_add(&logits, (struct sonde_site){ SONDE_SITE_LOGITS, -1 });
+    for (int64_t i = 0; i < r->recipe->n_validations; i++) {
+        const int64_t tokens = sonde_examples_longest(r->input->validation[i]);
+        bytes += sonde_examples_bytes(r->input->validation[i]);
+        longest = tokens > longest ? tokens : longest;
+    }
+    const int64_t pass = longest ? sonde_session_plan_bytes(r->model, longest, &logits) : 0;
+    return bytes + pass * sonde_pool_threads(r->options.pool);
+}
+
+/* The examples, validations and the trainer share the budget. */
 static enum sonde_status make_trainer(struct sonde_train_run *r, struct sonde_error *error)
 {
     enum sonde_status status = sonde_train_input_open(&r->input, r->recipe, error);
@@ -89,9 +104,7 @@ static enum sonde_status make_trainer(struct sonde_train_run *r, struct sonde_er
     options.pool = r->options.pool;
     options.mask_id = r->input->mask_id;
     if (r->options.max_bytes) {
-        int64_t left = r->options.max_bytes - sonde_examples_bytes(r->input->train);
-        for (int64_t i = 0; i < r->recipe->n_validations; i++)
-            left -= sonde_examples_bytes(r->input->validation[i]);
+        const int64_t left = r->options.max_bytes - examples_bytes(r);
         options.max_bytes = left > 1 ? (size_t)left : 1;
     }
     const struct sonde_example_source source = sonde_examples_source(r->input->train);
