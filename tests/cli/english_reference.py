@@ -1,7 +1,8 @@
 """Kneser-Ney smoothing by its definition, one probability at a time: a second implementation for
 ngram-baseline.
 
-    english_reference.py TRAIN.jsonl TEST.jsonl ORDER      prints bits per byte
+    english_reference.py TRAIN.jsonl TEST.jsonl ORDER      prints bits per byte, without the ends
+                                                       of lines and with them
 """
 import collections
 import json
@@ -60,9 +61,13 @@ def probability(gram):
     return (max(count - DISCOUNT[k][min(count, 3)], 0) + left * lower) / total
 
 
-bits, n_bytes = 0.0, 0
+bits, end_bits, n_bytes = 0.0, 0.0, 0
 for row in rows(test):
     for end in range(order, len(row) + 1):
-        bits -= math.log2(probability(tuple(row[end - order:end])))
+        p = probability(tuple(row[end - order:end]))
+        if row[end - 1] == END:
+            end_bits -= math.log2(p)
+        else:
+            bits -= math.log2(p)
     n_bytes += len(row) - order  # neither padding nor the end
-print(f"{bits / n_bytes:.4f}")
+print(f"{bits / n_bytes:.4f} {(bits + end_bits) / n_bytes:.4f}")
