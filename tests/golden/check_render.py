@@ -170,6 +170,29 @@ def check_html(out):
     check("HTML: no control character", not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text))
 
 
+def check_article(out):
+    text = read(out, "article.html").decode("utf-8")
+    page = Page()
+    page.feed(text)
+    page.close()
+    check("article: every element is closed in order", not page.stack and not page.problems, page.problems[:5])
+    check("article: no script", "<script" not in text and "<iframe" not in text)
+    outside = [link for link in page.links if not link.startswith(("#", "data:"))]
+    check("article: nothing from elsewhere", not outside and "@import" not in text and "url(" not in text, outside)
+    check("article: every link of the contents has its place",
+          [link[1:] for link in page.links if link.startswith("#")] == ["first", "second", "third"]
+          and {"first", "second", "third"} <= set(page.ids), page.ids)
+    check("article: words between backticks are code, and no others",
+          "<code>a &lt; b</code>" in text and "an open ` alone" in text)
+    check("article: words between guillemets are marked, and no others",
+          "a <mark>&lt;i&gt;</mark> b \u00abc" in text)
+    check("article: options of a command are set apart",
+          "linear &#39;&lt;b&gt;&#39; <i>--labels</i> upos <i>-o</i> x -</code>" in text)
+    check("article: one picture stands beside its text, two below", text.count('class="beside"') == 1
+          and text.count("<figure") == 3 and text.count("What would show the opposite") == 1)
+    check("article: no control character", not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text))
+
+
 def png_chunks(data):
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     at = 8
@@ -237,7 +260,7 @@ def main():
         done = subprocess.run([program, out], capture_output=True, text=True, check=False)
         check("render-sample runs", done.returncode == 0 and done.stderr == "", done.stderr)
         check_golden(out, golden, "--update" in sys.argv)
-        for one in (check_json, check_csv, check_terminal, check_html, check_png, check_svg):
+        for one in (check_json, check_csv, check_terminal, check_html, check_article, check_png, check_svg):
             one(out)
     print("1..%d" % count)
     return failed != 0

@@ -4,6 +4,7 @@
 
 #include "analysis/report/result.h"
 #include "core/base/file.h"
+#include "analysis/report/article.h"
 #include "tests/unit/analysis/sample.h"
 
 static int save(const char *folder, const char *name, struct sonde_buf *out,
@@ -17,6 +18,47 @@ static int save(const char *folder, const char *name, struct sonde_buf *out,
     if (status != SONDE_STATUS_OK)
         fprintf(stderr, "%s: %s\n", name, error->text);
     return status != SONDE_STATUS_OK;
+}
+
+/* Every part of an article, with the sample's hostile texts. */
+static enum sonde_status render_article(const struct sonde_result *r, struct sonde_buf *out,
+                                        struct sonde_error *error)
+{
+    static const char *const hostile = "<script>alert(1)</script> `a < b` & \"c\" \xff";
+    const char *const text[] = { hostile, "an open ` alone", NULL };
+    const char *const command[] = { "sonde probe linear '<b>' --labels upos -o x -", "", NULL };
+    const char *const line[] = { "a \u00ab<i>\u00bb b \u00abc", hostile };
+    const struct sonde_article_number number = { "<1>", hostile };
+    const struct sonde_article_card card = { hostile, hostile, line, 2, hostile, text, 2 };
+    const struct sonde_article_table table = { r->table[1], hostile };
+    const struct sonde_figure *figure[] = { r->figure[0], r->figure[1] };
+    const struct sonde_article_section section[] = {
+        { .id = "first",
+          .title = hostile,
+          .text = text,
+          .seen = hostile,
+          .opposite = hostile,
+          .figure = figure,
+          .n_figures = 2,
+          .card = &card,
+          .n_cards = 1,
+          .table = &table,
+          .n_tables = 1,
+          .command_title = hostile,
+          .command = command },
+        { .id = "second", .title = "beside", .seen = hostile, .figure = figure, .n_figures = 1 },
+        { .id = "third", .title = "nothing" },
+    };
+    const struct sonde_article article = { .title = "Sample & <title>",
+                                           .subtitle = hostile,
+                                           .lead = text,
+                                           .number = &number,
+                                           .n_numbers = 1,
+                                           .section = section,
+                                           .n_sections = 3,
+                                           .checks = r,
+                                           .provenance = { .command = hostile } };
+    return sonde_render_article(&article, out, error);
 }
 
 static int render(const char *folder, struct sonde_result *r)
@@ -48,6 +90,7 @@ static int render(const char *folder, struct sonde_result *r)
     bad += save(folder, "layers.csv", &out, sonde_render_csv(r->table[0], &out, &error), &error);
     bad += save(folder, "tokens.csv", &out, sonde_render_csv(r->table[1], &out, &error), &error);
     bad += save(folder, "page.html", &out, sonde_render_html(&page, &out, &error), &error);
+    bad += save(folder, "article.html", &out, render_article(r, &out, &error), &error);
     if (sonde_result_write_figures(r, figures, &provenance, &error) != SONDE_STATUS_OK) {
         fprintf(stderr, "figures: %s\n", error.text);
         bad++;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "analysis/optimise.h"
+#include "analysis/report/article.h"
 #include "analysis/split.h"
 #include "analysis/stats.h"
 #include "tests/support/check.h"
@@ -52,6 +53,14 @@ static enum sonde_status render_all(const struct sonde_result *r, struct sonde_b
         status = sonde_render_markdown(r, out, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_render_html(&page, out, error);
+    const char *const words[] = { "a `b` c", NULL };
+    const struct sonde_figure *figure = r->figure[0];
+    const struct sonde_article_section section = {
+        .id = "a", .title = "b", .text = words, .figure = &figure, .n_figures = 1, .command = words
+    };
+    const struct sonde_article article = { .section = &section, .n_sections = 1, .checks = r };
+    if (status == SONDE_STATUS_OK)
+        status = sonde_render_article(&article, out, error);
     return status;
 }
 
