@@ -113,7 +113,7 @@ int sonde_cli_finish(const struct sonde_cli *cli, struct sonde_result **result,
 SONDE_MUST_USE enum sonde_status sonde_cli_pool(const struct sonde_cli *cli,
                                                 struct sonde_pool **out, struct sonde_error *error);
 
-/* A word of a shell: as it is where that is safe, else in single quotes. */
+/* A word of a shell: as it is where that is safe, else in quotes. */
 void sonde_cli_quote(struct sonde_buf *out, const char *word);
 
 /* For main.c and tests from here on. */

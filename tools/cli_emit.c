@@ -20,6 +20,12 @@ void sonde_cli_quote(struct sonde_buf *out, const char *word)
         sonde_buf_puts(out, word);
         return;
     }
+    /* double quotes read better around single ones, where nothing inside means anything to a shell
+     */
+    if (strchr(word, '\'') && !strpbrk(word, "\"$`\\!")) {
+        sonde_buf_printf(out, "\"%s\"", word);
+        return;
+    }
     sonde_buf_putc(out, '\'');
     for (; *word; word++) {
         if (*word == '\'')

@@ -4,6 +4,7 @@
 
 /* clang-format off */
 const struct sonde_command *const sonde_commands[] = {
+    &sonde_command_demo,
     &sonde_command_models,
     &sonde_command_info,
     &sonde_command_tokenize,

@@ -4,6 +4,7 @@
 
 #include "tools/cli.h"
 
+extern const struct sonde_command sonde_command_demo;
 extern const struct sonde_command sonde_command_models;
 extern const struct sonde_command sonde_command_info;
 extern const struct sonde_command sonde_command_tokenize;

@@ -62,6 +62,10 @@ $ sonde study --help
 $ sonde generate --help
 << help/generate.txt
 
+== help of demo
+$ sonde demo --help
+<< help/demo.txt
+
 == help of score
 $ sonde score --help
 << help/score.txt

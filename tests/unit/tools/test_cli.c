@@ -285,7 +285,9 @@ static void test_quote(void **state)
     static const char *const cases[][2] = { { "plain-1.0/x=y", "plain-1.0/x=y" },
                                             { "two words", "'two words'" },
                                             { "", "''" },
-                                            { "it's", "'it'\\''s'" },
+                                            { "it's", "\"it's\"" },
+                                            { "it's $1", "'it'\\''s $1'" },
+                                            { "\"it's\"", "'\"it'\\''s\"'" },
                                             { "blocks.*", "'blocks.*'" } };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct sonde_buf text = { 0 };

@@ -1,0 +1,50 @@
+/*
+ * The demo's English sentences with what is known of each, and the rule that picks neurons to show:
+ * those whose strongest triggers come from lines of one field.
+ */
+#ifndef SONDE_TOOLS_DEMO_FIELDS_H
+#define SONDE_TOOLS_DEMO_FIELDS_H
+
+#include "analysis/report/result.h"
+#include "core/base/status.h"
+
+#define SONDE_DEMO_FIELDS_MAX 64
+
+/* field: the semantic field of nouns ("animal") and verbs ("verbs of motion"), the part of speech
+ * of others. */
+struct sonde_demo_lines {
+    int64_t n, capacity, noun_capacity;
+    int32_t *field; /* [n] index into name */
+    bool *is_noun;  /* [n] */
+    char *name[SONDE_DEMO_FIELDS_MAX];
+    int64_t count[SONDE_DEMO_FIELDS_MAX]; /* lines */
+    int64_t n_fields;
+};
+
+/* Reads a file of JSON objects with "text", "pos" and "field", one a line. */
+SONDE_MUST_USE enum sonde_status sonde_demo_lines_read(struct sonde_demo_lines *lines,
+                                                       const char *path, struct sonde_error *error);
+void sonde_demo_lines_finish(struct sonde_demo_lines *lines);
+/* Rows of sequence and field of the nouns, for `sonde label --from`. */
+SONDE_MUST_USE enum sonde_status sonde_demo_lines_save(const struct sonde_demo_lines *lines,
+                                                       const char *path, struct sonde_error *error);
+
+/* A neuron and the field that most of its triggers come from. */
+struct sonde_demo_neuron {
+    int64_t layer, neuron;
+    int64_t first, n_rows; /* its rows in table keys */
+    int64_t lines;         /* different lines among its triggers */
+    int64_t same;          /* those of the field */
+    int32_t field;
+    int64_t words;     /* of the tokens it promotes most: whole words of three letters or more */
+    double activation; /* the largest */
+};
+/* Over tables keys and values of a kv-memory result, whose sequences are the lines in order. At
+ * most n neurons, each of another field, best first: largest share of lines of one field, then most
+ * of them, then largest activation. Neurons with triggers in fewer than eight lines do not count,
+ * nor do those that promote fewer than half whole words. Returns how many. */
+int64_t sonde_demo_pick_neurons(const struct sonde_demo_lines *lines,
+                                const struct sonde_table *keys, const struct sonde_table *values,
+                                struct sonde_demo_neuron *out, int64_t n);
+
+#endif
