@@ -37,5 +37,5 @@ $ sonde score nothere --text x --edit-control 3
 == controls need a direction
 need models/tinystories-656k
 $ sonde score $SHARED/models/tinystories-656k --text x --edit 'skip 0' --edit-control 3
-! sonde score: --edit-control needs an edit with a direction: add, project-out, keep or flip
+! sonde score: --edit-control needs an edit with a direction (add, project-out, keep, flip), neurons or heads
 ? 2
