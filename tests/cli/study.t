@@ -70,3 +70,9 @@ $ sonde study formal-languages --quick -q --json -o out > r; echo $?; python3 $C
 $ ls out/models | xargs; sonde info out/models/dyck-1-none --json -q | python3 $CLI/js.py "s['parameters']"
 > aa-star-cosine aa-star-none dyck-1-none parity-none
 > 8706
+
+== from nothing: models trained here
+$ sonde study emergent-stack --quick -q --json -o out > r; python3 $CLI/js.py "[c['name'] for c in r['checks'] if not c['ok'] and c['name'].startswith('dyck-1')], [(x['model'], x['bin 0']) for x in tab('epochs') if x['kept'] == 'yes' and x['bin 0'] == 1]" < r
+> ([], [('dyck-1', 1), ('shuffle-2', 1)])
+$ sonde record out/models/dyck-1 --formal dyck-1:n=3 -o s.db -q > /dev/null; echo $?
+> 0

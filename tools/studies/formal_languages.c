@@ -38,8 +38,8 @@ static const struct trial trials[] = {
 struct outcome {
     struct sonde_model *model;
     struct sonde_lab_strings bin[BINS];
-    struct sonde_lab_epoch epoch[SONDE_LAB_EPOCHS_MAX];
-    int64_t n_epochs;
+    int64_t attempts, epochs; /* seeds tried; epochs of the one that was kept */
+    double loss;
     double accuracy[BINS];
 };
 
@@ -68,6 +68,8 @@ static enum sonde_status train(struct sonde_lab *lab, const struct trial *trial,
                                struct sonde_error *error)
 {
     struct sonde_lab_strings strings = { 0 };
+    struct sonde_lab_epoch epoch[SONDE_LAB_EPOCHS_MAX];
+    int64_t n = 0;
     char name[48];
     snprintf(name, sizeof(name), "%s-%s", trial->language, trial->position);
     const struct sonde_lab_training what = { .name = name,
@@ -75,13 +77,19 @@ static enum sonde_status train(struct sonde_lab *lab, const struct trial *trial,
                                              .n_positions = 256,
                                              .target = trial->target,
                                              .max_epochs = 10,
-                                             .enough = 1 };
+                                             .enough = 1,
+                                             .max_attempts = lab->quick ? 2 : 6,
+                                             .good = 0.99 };
     enum sonde_status status = make_strings(lab, trial, -1, &strings, error);
     for (int b = 0; !status && b < BINS; b++)
         status = make_strings(lab, trial, b, &o->bin[b], error);
     if (!status)
-        status = sonde_lab_train(lab, &what, &strings, &o->bin[0], &o->model, o->epoch,
-                                 &o->n_epochs, error);
+        status = sonde_lab_train(lab, &what, &strings, &o->bin[0], &o->model, epoch, &n, error);
+    for (int64_t e = 0; !status && e < n; e++) {
+        o->attempts = epoch[e].attempt + 1;
+        o->epochs = epoch[e].kept ? epoch[e].epoch : o->epochs;
+        o->loss = epoch[e].kept ? epoch[e].loss : o->loss;
+    }
     for (int b = 0; !status && b < BINS; b++) {
         struct sonde_lab_score score;
         status = sonde_lab_score(lab, o->model, &o->bin[b], 0, trial->target, NULL, &score, error);
@@ -100,11 +108,12 @@ static void report_trial(struct sonde_lab *lab, struct sonde_result *section, st
     sonde_table_add_row(t);
     sonde_table_text(t, 0, trial->language);
     sonde_table_text(t, 1, trial->position);
-    sonde_table_i64(t, 2, o->n_epochs);
-    sonde_table_f64(t, 3, o->epoch[o->n_epochs - 1].loss);
+    sonde_table_i64(t, 2, o->attempts);
+    sonde_table_i64(t, 3, o->epochs);
+    sonde_table_f64(t, 4, o->loss);
     for (int b = 0; b < BINS; b++) {
         x[b] = bin_lengths[b][1];
-        sonde_table_f64(t, 4 + b, o->accuracy[b]);
+        sonde_table_f64(t, 5 + b, o->accuracy[b]);
         if (b > 0 && o->accuracy[b] - o->accuracy[b - 1] > rise)
             rise = o->accuracy[b] - o->accuracy[b - 1];
     }
@@ -169,8 +178,8 @@ static enum sonde_status localise(struct sonde_lab *lab, struct sonde_result *se
 
 static enum sonde_status run_trials(struct sonde_lab *lab, struct sonde_error *error)
 {
-    static const char *const columns[] = { "language", "positions", "epochs", "loss",
-                                           "bin 0",    "bin 1",     "bin 2",  NULL };
+    static const char *const columns[] = { "language", "positions", "seeds", "epochs", "loss",
+                                           "bin 0",    "bin 1",     "bin 2", NULL };
     static const char *const found[] = { "language", "site", "r", "control", NULL };
     struct sonde_result *section = sonde_lab_section(
         lab, "Languages, positions and length",

@@ -20,15 +20,19 @@ struct job {
     struct sonde_examples *examples;
     struct sonde_pool *pool;
     struct sonde_trainer *trainer;
+    double began;
+    /* The best attempt so far. */
+    struct sonde_model *best;
+    double best_accuracy;
+    int64_t best_attempt;
 };
 
-static enum sonde_status create_model(struct job *j, struct sonde_error *error)
+static enum sonde_status create_model(struct job *j, uint64_t seed, struct sonde_error *error)
 {
     struct sonde_buf text = { 0 };
     struct sonde_json_writer w = { .out = &text };
     struct sonde_json *config = NULL;
-    const struct sonde_init init = { .kind = SONDE_INIT_TORCH,
-                                     .seed = (uint64_t)j->lab->cli->common.seed };
+    const struct sonde_init init = { .kind = SONDE_INIT_TORCH, .seed = seed };
     sonde_json_begin_object(&w, NULL);
     sonde_json_put_string(&w, "model_type", "sonde");
     sonde_json_put_i64(&w, "vocab_size", (int64_t)strlen(sonde_formal_ids(j->train->formal)));
@@ -95,26 +99,67 @@ static enum sonde_status make_examples(struct job *j, struct sonde_error *error)
     return status;
 }
 
-static enum sonde_status train_epochs(struct job *j, const struct sonde_lab_strings *validation,
-                                      struct sonde_lab_epoch *epoch, int64_t *n_epochs,
-                                      struct sonde_error *error)
+/* One epoch into *epoch, whose attempt, seed and number are set. */
+static enum sonde_status train_epoch(struct job *j, const struct sonde_lab_strings *validation,
+                                     struct sonde_lab_epoch *epoch, struct sonde_error *error)
 {
-    enum sonde_status status = SONDE_STATUS_OK;
-    double began = sonde_cli_seconds();
-    for (int64_t e = 0; !status && e < j->what->max_epochs && e < SONDE_LAB_EPOCHS_MAX; e++) {
-        struct sonde_lab_score score;
-        status = sonde_trainer_epoch(j->trainer, &j->lab->cli->progress, &epoch[e].loss, error);
-        if (!status)
-            status = sonde_lab_score(j->lab, j->model, validation, 0, j->what->target, NULL, &score,
-                                     error);
-        if (status)
-            return status;
-        epoch[e].accuracy = (double)score.n_right / (double)score.n;
-        epoch[e].seconds = sonde_cli_seconds() - began;
-        *n_epochs = e + 1;
-        if (epoch[e].accuracy >= j->what->enough)
+    struct sonde_lab_score score;
+    enum sonde_status status =
+        sonde_trainer_epoch(j->trainer, &j->lab->cli->progress, &epoch->loss, error);
+    if (!status)
+        status =
+            sonde_lab_score(j->lab, j->model, validation, 0, j->what->target, NULL, &score, error);
+    if (status)
+        return status;
+    epoch->accuracy = (double)score.n_right / (double)score.n;
+    epoch->seconds = sonde_cli_seconds() - j->began;
+    return SONDE_STATUS_OK;
+}
+
+static void keep_better(struct job *j, int64_t attempt, double accuracy)
+{
+    if (!j->best || accuracy > j->best_accuracy) {
+        sonde_model_close(&j->best);
+        j->best = j->model;
+        j->best_accuracy = accuracy;
+        j->best_attempt = attempt;
+        j->model = NULL;
+    }
+    sonde_model_close(&j->model);
+}
+
+static enum sonde_status train_attempt(struct job *j, int64_t attempt,
+                                       const struct sonde_lab_strings *validation,
+                                       struct sonde_lab_epoch *epoch, int64_t *n_epochs,
+                                       struct sonde_error *error)
+{
+    uint64_t seed = (uint64_t)(j->lab->cli->common.seed + attempt);
+    struct sonde_example_source source = sonde_examples_source(j->examples);
+    struct sonde_trainer_options options = {
+        .objective = SONDE_OBJECTIVE_K_HOT_MSE,
+        .rule = sonde_update_defaults(SONDE_UPDATE_RMSPROP),
+        .batch_sequences = SONDE_LAB_BATCH,
+        .seed = seed,
+        .pool = j->pool,
+    };
+    options.rule.lr = LEARNING_RATE;
+    double accuracy = 0;
+    enum sonde_status status = create_model(j, seed, error);
+    if (!status)
+        status = sonde_trainer_create(&j->trainer, j->model, &source, &options, error);
+    for (int64_t e = 1; !status && e <= j->what->max_epochs && *n_epochs < SONDE_LAB_EPOCHS_MAX;
+         e++) {
+        struct sonde_lab_epoch *now = &epoch[*n_epochs];
+        *now = (struct sonde_lab_epoch){ .attempt = attempt, .seed = seed, .epoch = e };
+        status = train_epoch(j, validation, now, error);
+        *n_epochs += status == SONDE_STATUS_OK;
+        accuracy = now->accuracy;
+        if (accuracy >= j->what->enough)
             break;
     }
+    sonde_trainer_destroy(&j->trainer);
+    if (!status)
+        keep_better(j, attempt, accuracy);
     return status;
 }
 
@@ -126,7 +171,7 @@ static enum sonde_status save(struct job *j, struct sonde_model **out, struct so
     enum sonde_status status =
         folder ? sonde_path_make_directory(folder, error) : sonde_error_memory(error, "a path");
     if (!status)
-        status = sonde_model_save(j->model, folder, SONDE_DTYPE_F32, error);
+        status = sonde_model_save(j->best, folder, SONDE_DTYPE_F32, error);
     if (!status)
         status = sonde_model_open(out, folder, &options, error);
     free(folder);
@@ -143,33 +188,26 @@ enum sonde_status sonde_lab_train(struct sonde_lab *lab, const struct sonde_lab_
                      .what = what,
                      .train = train,
                      .n_outputs = sonde_lab_target_size(train->formal, what->target) };
+    int64_t attempts = what->max_attempts > 0 ? what->max_attempts : 1;
+    j.began = sonde_cli_seconds();
     *n_epochs = 0;
     enum sonde_status status = sonde_cli_pool(lab->cli, &j.pool, error);
     if (!status)
-        status = create_model(&j, error);
-    if (!status)
         status = make_examples(&j, error);
-    if (!status) {
-        struct sonde_example_source source = sonde_examples_source(j.examples);
-        struct sonde_trainer_options options = {
-            .objective = SONDE_OBJECTIVE_K_HOT_MSE,
-            .rule = sonde_update_defaults(SONDE_UPDATE_RMSPROP),
-            .batch_sequences = SONDE_LAB_BATCH,
-            .seed = (uint64_t)lab->cli->common.seed,
-            .pool = j.pool,
-        };
-        options.rule.lr = LEARNING_RATE;
-        status = sonde_trainer_create(&j.trainer, j.model, &source, &options, error);
-        if (!status)
-            status = train_epochs(&j, validation, epoch, n_epochs, error);
-        sonde_trainer_destroy(&j.trainer);
+    for (int64_t a = 0; !status && a < attempts && *n_epochs < SONDE_LAB_EPOCHS_MAX; a++) {
+        status = train_attempt(&j, a, validation, epoch, n_epochs, error);
+        if (!status && j.best_accuracy >= what->good)
+            break;
     }
+    for (int64_t e = 0; e < *n_epochs; e++)
+        epoch[e].kept = epoch[e].attempt == j.best_attempt;
     if (!status)
         status = save(&j, out, error);
     if (status)
         sonde_error_prepend(error, "training %s", what->name);
     sonde_examples_destroy(&j.examples);
     sonde_model_close(&j.model);
+    sonde_model_close(&j.best);
     sonde_pool_destroy(&j.pool);
     return status;
 }

@@ -7,23 +7,33 @@
 
 #include "tools/studies/lab_score.h"
 
-#define SONDE_LAB_EPOCHS_MAX 64
+#define SONDE_LAB_EPOCHS_MAX 256 /* of all attempts */
 
 struct sonde_lab_training {
     const char *name;     /* the model's folder is DIR/models/NAME */
     const char *position; /* of the family sonde: "none", "sinusoidal", "cosine", "learned", .. */
     int64_t n_positions;  /* longest string that the model must ever read */
     enum sonde_lab_target target;
-    int64_t max_epochs; /* <= SONDE_LAB_EPOCHS_MAX */
-    /* Training ends after an epoch with this share of the validation strings right; > 1 = never. */
+    int64_t max_epochs; /* of an attempt */
+    /* An attempt ends after an epoch with this share of the validation strings right; > 1 = never.
+     */
     double enough;
+    /* With the published rate many seeds collapse in the first epoch: the attention dies and
+     * nothing is learned any more. An attempt that ends below `good` is followed by one with the
+     * next seed, up to so many attempts; the best is kept. */
+    int64_t max_attempts; /* 0 = 1 */
+    double good;
 };
 
 /* What an epoch came to. */
 struct sonde_lab_epoch {
+    int64_t attempt; /* 0 the first */
+    uint64_t seed;   /* of the initial weights */
+    int64_t epoch;   /* 1 the first of the attempt */
+    bool kept;       /* of the attempt whose model was kept */
     double loss;     /* mean over the positions of the epoch */
     double accuracy; /* whole validation strings right */
-    double seconds;  /* since the beginning */
+    double seconds;  /* since the beginning of the first attempt */
 };
 
 /* Trains on `train`, in its order, and opens what was written. epoch: [SONDE_LAB_EPOCHS_MAX] out,

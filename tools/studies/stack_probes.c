@@ -23,7 +23,7 @@ static const struct protocol protocols[] = {
 };
 
 struct curve {
-    double accuracy[N_SHAPES], control[N_SHAPES], majority, classes;
+    double accuracy[N_SHAPES], control[N_SHAPES], majority, classes, n_test;
     int64_t n;
 };
 
@@ -32,6 +32,7 @@ static void add_rows(struct sonde_table *t, const struct sonde_stack_subject *s,
                      struct curve *curve)
 {
     curve->classes = sonde_lab_scalar(probe, "classes");
+    curve->n_test = sonde_lab_scalar(probe, "n_test");
     for (int64_t r = 0; r < sonde_lab_rows(probe, "layers") && r < N_SHAPES; r++) {
         curve->accuracy[r] = sonde_lab_cell(probe, "layers", r, "value");
         curve->control[r] = sonde_lab_cell(probe, "layers", r, "control");
@@ -98,9 +99,12 @@ static void check_curves(struct sonde_stack *stack, struct sonde_result *section
                               fabs(honest->accuracy[0] - s->language->honest) <= 0.02,
                               honest->accuracy[0], limit, "%s: linear, pads masked", s->slug);
     }
-    snprintf(limit, sizeof(limit), "%.3f +- 0.005", 1 / padded->classes);
-    sonde_lab_check_named(stack->lab, section,
-                          fabs(padded->control[0] - 1 / padded->classes) <= 0.005,
+    /* Chance, as far as so many test rows can tell (four standard deviations). */
+    double chance = 1 / padded->classes;
+    double spread = 4 * sqrt(chance * (1 - chance) / padded->n_test);
+    spread = spread > 0.005 ? spread : 0.005;
+    snprintf(limit, sizeof(limit), "%.3f +- %.3f", chance, spread);
+    sonde_lab_check_named(stack->lab, section, fabs(padded->control[0] - chance) <= spread,
                           padded->control[0], limit, "%s: control task, as published", s->slug);
     sonde_lab_check_named(stack->lab, section, padded->accuracy[0] > honest->accuracy[0],
                           padded->accuracy[0] - honest->accuracy[0], "> 0",
