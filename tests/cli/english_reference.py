@@ -38,15 +38,15 @@ for k in range(1, order + 1):
         after[k][gram[:-1]].append(count)
 
 
-def discount(k, count):
+def discounts(k):
+    """For counts of 1, 2, and 3 or more; where these make no sense .5, 1 and 1.5."""
     n = [0] + [sum(c == i for c in counts[k].values()) for i in (1, 2, 3, 4)]
     y = n[1] / (n[1] + 2 * n[2]) if n[1] + n[2] else 0.5
-    at = min(count, 3)
-    # Where nothing was seen `at` times, 1 stands for that number; a discount is never negative.
-    return 0 if at == 0 else min(max(at - (at + 1) * y * n[at + 1] / max(n[at], 1), 0), at)
+    found = [c - (c + 1) * y * n[c + 1] / max(n[c], 1) for c in (1, 2, 3)]
+    return [0] + (found if all(0 < d < c for d, c in zip(found, (1, 2, 3))) else [0.5, 1, 1.5])
 
 
-DISCOUNT = [[discount(k, c) for c in range(4)] if k else None for k in range(order + 1)]
+DISCOUNT = [None] + [discounts(k) for k in range(1, order + 1)]
 
 
 def probability(gram):
