@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/hash.h"
+#include "core/base/num.h"
 #include "core/base/rng.h"
 #include "core/model/create_internal.h"
 #include "core/model/family.h"
@@ -57,6 +58,14 @@ void sonde_creation_add(struct sonde_binder *b, const struct sonde_made_tensor *
 {
     struct sonde_creation *c = b->creation;
     struct sonde_made_tensor tensor = *made;
+    const int64_t n_most = c->max_bytes / (int64_t)sizeof(float) - b->n_parameters;
+    if (c->max_bytes && (n_most <= 0 || made->rows > n_most / made->columns)) {
+        char most[SONDE_FORMAT_F64_MAX];
+        sonde_format_bytes(most, c->max_bytes);
+        b->status = sonde_error_set(b->error, SONDE_STATUS_LIMIT,
+                                    "the model's weights alone take more than %s of memory", most);
+        return;
+    }
     tensor.first = c->n_parameters;
     tensor.name = sonde_arena_strndup(b->arena, made->name, strlen(made->name));
     bool ok = tensor.name && sonde_grow((void **)&c->tensor, &c->tensor_capacity, c->n_tensors + 1,
@@ -179,12 +188,14 @@ static enum sonde_status config_text(const struct sonde_json *config, char **out
 }
 
 static enum sonde_status make_weights(struct sonde_model *model, const struct sonde_config *config,
-                                      const struct sonde_family *family, struct sonde_error *error)
+                                      const struct sonde_family *family, int64_t max_bytes,
+                                      struct sonde_error *error)
 {
     model->creation = calloc(1, sizeof *model->creation);
     if (!model->creation) {
         return sonde_error_memory(error, "a model");
     }
+    model->creation->max_bytes = max_bytes;
     struct sonde_binder binder = { .creation = model->creation,
                                    .arena = model->arena,
                                    .notes = &model->notes,
@@ -211,7 +222,7 @@ enum sonde_status sonde_model_create(struct sonde_model **out, const struct sond
     struct sonde_config read = { config, name, &model->notes };
     status = sonde_model_read_spec(model, &read, &family, error);
     if (status == SONDE_STATUS_OK) {
-        status = make_weights(model, &read, family, error);
+        status = make_weights(model, &read, family, chosen.max_bytes, error);
     }
     if (status == SONDE_STATUS_OK) {
         status = sonde_model_complete(model, error);

@@ -21,6 +21,7 @@ struct sonde_init {
     enum sonde_init_kind kind;
     double std; /* of SONDE_INIT_NORMAL; 0 = 0.02 */
     uint64_t seed;
+    int64_t max_bytes; /* of all weights as F32; 0 = no limit */
 };
 
 /* A tensor that the model's files hold. */
@@ -35,7 +36,8 @@ struct sonde_parameter {
 
 /* config: the object of a config.json ("model_type" says the family), `name` begins messages. The
  * model is a model like every other; its weights are F32, lie in its own memory and may be changed
- * through its parameters between passes. UNSUPPORTED for families that cannot be made here. */
+ * through its parameters between passes. UNSUPPORTED for families that cannot be made here, LIMIT
+ * where the weights take more than init says, before the memory is asked for. */
 SONDE_MUST_USE enum sonde_status sonde_model_create(struct sonde_model **out,
                                                     const struct sonde_json *config,
                                                     const char *name, const struct sonde_init *init,

@@ -19,6 +19,7 @@ struct sonde_creation {
     int64_t n_parameters, parameter_capacity;
     struct sonde_made_tensor *tensor; /* [n_tensors] in the order of binding */
     int64_t n_tensors, tensor_capacity;
+    int64_t max_bytes; /* of all weights; 0 = no limit */
 };
 
 /* Makes the tensor's parameters: memory from the binder's arena, gains 1, all else 0. parts

@@ -229,7 +229,7 @@ static void check_constant(struct sonde_parameter p, float value)
 static void test_normal_init(void **state)
 {
     (void)state;
-    const struct sonde_init init = { SONDE_INIT_NORMAL, 0.05, 7 };
+    const struct sonde_init init = { SONDE_INIT_NORMAL, 0.05, 7, 0 };
     struct sonde_model *model = create(WIDE, &init), *plain = create(WIDE, NULL);
     check_normal(find(model, "embed_tokens.weight"), 0.05);
     check_normal(find(model, "embed_positions.weight"), 0.05);
@@ -437,6 +437,27 @@ static void test_refusals(void **state)
     sonde_model_close(&model);
 }
 
+/* The weights' exact size is enough, a byte less is not. */
+static void test_limit(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        struct sonde_error error = { 0 };
+        struct sonde_json *config = NULL;
+        struct sonde_model *model = create(configs[i], NULL);
+        struct sonde_init init = { .max_bytes = 4 * sonde_model_parameters(model) };
+        sonde_model_close(&model);
+        check_ok(sonde_json_parse(&config, configs[i], strlen(configs[i]), &error), &error);
+        check_ok(sonde_model_create(&model, config, "made", &init, &error), &error);
+        sonde_model_close(&model);
+        init.max_bytes--;
+        assert_int_equal(sonde_model_create(&model, config, "made", &init, &error),
+                         SONDE_STATUS_LIMIT);
+        assert_null(model);
+        sonde_json_destroy(&config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest create_tests[] = {
@@ -444,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_normal_init),  cmocka_unit_test(test_torch_init),
         cmocka_unit_test(test_seed),         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_sigmoid_head), cmocka_unit_test(test_missing_tensor),
+        cmocka_unit_test(test_limit),
     };
     return cmocka_run_group_tests(create_tests, NULL, NULL);
 }
