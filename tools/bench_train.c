@@ -135,7 +135,7 @@ static enum sonde_status bench_organism(struct sonde_bench *bench, struct sonde_
     int64_t n_tokens;
     enum sonde_status status = make_model(organism_text, SONDE_INIT_TORCH, &model, error);
     if (!status)
-        status = sonde_train_formal(&examples, "dyck-1:n=2000,len=2..50", NULL, error);
+        status = sonde_train_formal(&examples, "dyck-1:n=2000,len=2..50", NULL, 0, NULL, error);
     if (!status) {
         const struct sonde_example_source source = sonde_examples_source(examples);
         status = sonde_trainer_create(&trainer, model, &source, &options, error);

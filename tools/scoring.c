@@ -27,6 +27,11 @@ static enum sonde_status put_string(struct scorer *s, const struct sonde_sequenc
                                     const float *logits, struct sonde_error *error)
 {
     bool all = true;
+    if (sequence->window > 0)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "string %lld is longer than the model's context: a string is scored "
+                               "as a whole",
+                               (long long)sequence->source + 1);
     sonde_formal_walk_start(&s->walk, s->walk.formal);
     for (int64_t t = 0; t < sequence->n_tokens; t++) {
         const struct sonde_token *token = &sequence->tokens[t];

@@ -43,6 +43,7 @@ static enum sonde_status add_string(struct formal_reader *r, const char *text, i
 }
 
 enum sonde_status sonde_train_formal(struct sonde_examples **out, const char *spec, const char *ids,
+                                     int64_t max_bytes, const struct sonde_progress *progress,
                                      struct sonde_error *error)
 {
     struct sonde_formal_spec parsed;
@@ -65,6 +66,11 @@ enum sonde_status sonde_train_formal(struct sonde_examples **out, const char *sp
         if (status || !text)
             break;
         status = add_string(&r, text, n, examples, error);
+        if (!status)
+            status = sonde_train_check_bytes(examples, max_bytes, error);
+        if (!status && !sonde_progress_update(progress, "read", sonde_examples_count(examples),
+                                              parsed.n, "strings"))
+            status = sonde_error_set(error, SONDE_STATUS_CANCELLED, "stopped");
     }
     sonde_formal_walk_finish(&r.walk);
     free(r.id);

@@ -269,6 +269,17 @@ struct reading {
     int64_t text_bytes; /* that were taken */
 };
 
+enum sonde_status sonde_train_check_bytes(const struct sonde_examples *examples, int64_t max_bytes,
+                                          struct sonde_error *error)
+{
+    if (!max_bytes || sonde_examples_bytes(examples) <= max_bytes)
+        return SONDE_STATUS_OK;
+    char have[SONDE_FORMAT_F64_MAX];
+    sonde_format_bytes(have, max_bytes);
+    return sonde_error_set(error, SONDE_STATUS_LIMIT, "the examples take more than %s of memory",
+                           have);
+}
+
 static enum sonde_status flush(struct reading *r, int64_t class_id, struct sonde_error *error)
 {
     const enum sonde_objective objective = r->in->recipe->options.objective;
@@ -288,13 +299,7 @@ static enum sonde_status flush(struct reading *r, int64_t class_id, struct sonde
     }
     r->n = 0;
     enum sonde_status status = sonde_examples_add(r->examples, &example, error);
-    if (!status && r->max_bytes && sonde_examples_bytes(r->examples) > r->max_bytes) {
-        char have[SONDE_FORMAT_F64_MAX];
-        sonde_format_bytes(have, r->max_bytes);
-        status = sonde_error_set(error, SONDE_STATUS_LIMIT,
-                                 "the examples take more than %s of memory", have);
-    }
-    return status;
+    return status ? status : sonde_train_check_bytes(r->examples, r->max_bytes, error);
 }
 
 static enum sonde_status put_id(struct reading *r, int32_t id, int64_t class_id,
@@ -409,7 +414,8 @@ read_corpus(struct sonde_train_input *in, const struct sonde_recipe_corpus *c,
                                c->name);
     enum sonde_status status = SONDE_STATUS_OK;
     if (k_hot) {
-        status = sonde_train_formal(&r.examples, c->source, in->formal_ids, error);
+        status =
+            sonde_train_formal(&r.examples, c->source, in->formal_ids, max_bytes, progress, error);
     } else {
         status = sonde_examples_create(&r.examples, 0, error);
         if (!status)
@@ -449,11 +455,15 @@ enum sonde_status sonde_train_input_read(struct sonde_train_input *in,
         return sonde_error_memory(error, "the validation");
     enum sonde_status status = read_corpus(in, &recipe->corpus, spec, max_bytes, progress,
                                            &in->train, &train_bytes, error);
+    int64_t left = max_bytes;
+    if (!status)
+        left -= sonde_examples_bytes(in->train);
     for (int64_t i = 0; i < recipe->n_validations && !status; i++) {
-        const int64_t left = max_bytes - sonde_examples_bytes(in->train);
         status =
             read_corpus(in, &recipe->validation[i], spec, max_bytes ? (left > 1 ? left : 1) : 0,
                         progress, &in->validation[i], &in->validation_bytes[i], error);
+        if (!status)
+            left -= sonde_examples_bytes(in->validation[i]);
     }
     return status;
 }

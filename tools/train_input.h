@@ -44,10 +44,16 @@ SONDE_MUST_USE enum sonde_status sonde_train_input_read(struct sonde_train_input
                                                         struct sonde_error *error);
 void sonde_train_input_close(struct sonde_train_input **input);
 
+/* LIMIT where the examples take more than max_bytes; 0 = no limit. */
+SONDE_MUST_USE enum sonde_status sonde_train_check_bytes(const struct sonde_examples *examples,
+                                                         int64_t max_bytes,
+                                                         struct sonde_error *error);
 /* Strings of a formal language as examples with k-hot targets of the next symbol. spec: as
  * sonde_formal_parse_spec takes it; ids: the symbols in the order of ids, NULL = the spec's own. */
 SONDE_MUST_USE enum sonde_status sonde_train_formal(struct sonde_examples **out, const char *spec,
-                                                    const char *ids, struct sonde_error *error);
+                                                    const char *ids, int64_t max_bytes,
+                                                    const struct sonde_progress *progress,
+                                                    struct sonde_error *error);
 /* A tokenizer.json whose tokens are these symbols, one character each. */
 SONDE_MUST_USE enum sonde_status
 sonde_train_formal_tokenizer(struct sonde_buf *out, const char *ids, struct sonde_error *error);

@@ -1,10 +1,13 @@
 #include "tools/train_run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "core/base/file.h"
 #include "core/base/num.h"
@@ -21,6 +24,8 @@ void sonde_train_run_close(struct sonde_train_run **run)
     struct sonde_train_run *r = *run;
     if (r->log)
         fclose(r->log);
+    if (r->lock >= 0)
+        close(r->lock);
     sonde_trainer_destroy(&r->trainer);
     sonde_model_close(&r->model);
     sonde_train_input_close(&r->input);
@@ -51,23 +56,92 @@ static enum sonde_status load_recipe(struct sonde_train_run *r, struct sonde_err
     return SONDE_STATUS_OK;
 }
 
-/* Whether the folder holds a training or a model: it is not written over. */
+static enum sonde_status is_there(const char *folder, const char *name, bool *there,
+                                  struct sonde_error *error)
+{
+    char *path = sonde_path_join(folder, name);
+    if (!path)
+        return sonde_error_memory(error, "a path");
+    *there = sonde_path_exists(path);
+    free(path);
+    return SONDE_STATUS_OK;
+}
+
+/* A training or a model is not written over. --resume may begin anew where a training left no
+ * checkpoint, but not where there is a model: it may have come from elsewhere. */
 static enum sonde_status check_folder(const struct sonde_train_run *r, struct sonde_error *error)
 {
-    static const char *const names[] = { "checkpoints", "model.safetensors", "log.jsonl" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !r->options.resume; i++) {
-        char *path = sonde_path_join(r->options.folder, names[i]);
-        if (!path)
-            return sonde_error_memory(error, "a path");
-        const bool there = sonde_path_exists(path);
-        free(path);
-        if (there)
-            return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                                   "%s holds a training already (%s): --resume goes on with it, or "
-                                   "name another folder",
-                                   r->options.folder, names[i]);
+    static const char *const names[] = { "checkpoints", "model.safetensors", "config.json",
+                                         "log.jsonl" };
+    const char *folder = r->options.folder, *found = NULL;
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !found && !status; i++) {
+        bool there = false;
+        status = is_there(folder, names[i], &there, error);
+        found = there ? names[i] : NULL;
     }
-    return SONDE_STATUS_OK;
+    if (status || !found || (r->options.resume && strcmp(found, "checkpoints") == 0) ||
+        (r->options.resume && strcmp(found, "log.jsonl") == 0))
+        return status;
+    if (r->options.resume)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "%s holds a model (%s) and no checkpoint to go on from: name "
+                               "another folder",
+                               folder, found);
+    return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                           "%s holds a training or a model already (%s): --resume goes on with a "
+                           "training, or name another folder",
+                           folder, found);
+}
+
+/* A file that the folder has under this name and that holds something else stays. */
+static enum sonde_status check_file(const struct sonde_train_run *r, const char *name,
+                                    const struct sonde_buf *bytes, struct sonde_error *error)
+{
+    struct sonde_buf old = { .max = bytes->size + 1 };
+    bool there = false, same = false;
+    if (r->options.resume)
+        return SONDE_STATUS_OK;
+    enum sonde_status status = is_there(r->options.folder, name, &there, error);
+    if (status || !there)
+        return status;
+    char *path = sonde_path_join(r->options.folder, name);
+    if (!path)
+        return sonde_error_memory(error, "a path");
+    if (!sonde_file_load(path, (int64_t)bytes->size, &old, NULL))
+        same = old.size == bytes->size && (!old.size || !memcmp(old.data, bytes->data, old.size));
+    free(path);
+    sonde_buf_finish(&old);
+    return same ? SONDE_STATUS_OK
+                : sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                  "%s/%s is another file than this training would write there: "
+                                  "name another folder",
+                                  r->options.folder, name);
+}
+
+static enum sonde_status check_files(const struct sonde_train_run *r, struct sonde_error *error)
+{
+    enum sonde_status status = check_file(r, "recipe.json", &r->recipe_bytes, error);
+    for (int i = 0; i < r->input->n_files && !status; i++)
+        status = check_file(r, r->input->file[i].name, &r->input->file[i].bytes, error);
+    return status;
+}
+
+/* The folder is this process's until it ends. What another one has written in the meantime was not
+ * there when the folder was looked at. */
+static enum sonde_status lock_folder(struct sonde_train_run *r, struct sonde_error *error)
+{
+    r->lock = open(r->options.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->lock < 0)
+        return sonde_error_set(error, SONDE_STATUS_IO, "%s: %s", r->options.folder,
+                               strerror(errno));
+    if (flock(r->lock, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK
+                   ? sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                     "another training is at work in %s", r->options.folder)
+                   : sonde_error_set(error, SONDE_STATUS_IO, "%s: %s", r->options.folder,
+                                     strerror(errno));
+    return r->options.resume ? SONDE_STATUS_OK : check_folder(r, error);
 }
 
 /* What the examples take, and the passes of a validation. */
@@ -89,8 +163,10 @@ static int64_t examples_bytes(const struct sonde_train_run *r)
 static enum sonde_status make_trainer(struct sonde_train_run *r, struct sonde_error *error)
 {
     enum sonde_status status = sonde_train_input_open(&r->input, r->recipe, error);
+    struct sonde_init init = r->recipe->init;
+    init.max_bytes = r->options.max_bytes; /* the gradients of a lane take as much */
     if (!status)
-        status = sonde_model_create(&r->model, r->input->config, "model", &r->recipe->init, error);
+        status = sonde_model_create(&r->model, r->input->config, "model", &init, error);
     /* What is only worth a warning in a file from elsewhere is a slip of the pen in a recipe. */
     if (!status && sonde_model_n_warnings(r->model) > 0)
         status = sonde_error_set(error, SONDE_STATUS_ARGUMENT, "model: %s",
@@ -142,11 +218,14 @@ enum sonde_status sonde_train_run_open(struct sonde_train_run **out,
     if (!r)
         return sonde_error_memory(error, "a training");
     r->options = *options;
+    r->lock = -1;
     enum sonde_status status = load_recipe(r, error);
     if (!status)
         status = check_folder(r, error);
     if (!status)
         status = make_trainer(r, error);
+    if (!status)
+        status = check_files(r, error);
     if (!status)
         status = resume(r, error);
     if (status) {
@@ -311,6 +390,8 @@ static enum sonde_status copy_recipe(const struct sonde_train_run *r, struct son
 enum sonde_status sonde_train_run_go(struct sonde_train_run *r, struct sonde_error *error)
 {
     enum sonde_status status = sonde_path_make_directory(r->options.folder, error);
+    if (!status)
+        status = lock_folder(r, error);
     if (!status)
         status = copy_recipe(r, error);
     if (!status)

@@ -52,6 +52,7 @@ struct sonde_train_run {
     int64_t n_steps, last_step;
     int64_t resumed_at; /* step; -1 where the training began anew */
     int64_t log_every;
+    int lock; /* descriptor of the folder; -1 where it is not held yet */
     FILE *log;
     struct sonde_train_history history;
     /* Since the last point of the curve. */

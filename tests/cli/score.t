@@ -23,6 +23,13 @@ $ sonde probe logit-lens $SHARED/models/tinystories-656k -q --text 'Once upon a 
 $ sonde score $SHARED/models/tinystories-656k -q --text 'Once upon a time' --json | python3 $CLI/js.py "(lambda x: round(x['bits_per_byte'] * 0.6931471805599453 * 16 / (x['positions'] * x['nats']), 6))(tab('scores')[0])"
 > 1.0
 
+== a string is scored as a whole
+$ python3 $CLI/recipe.py model.max_position_embeddings=8 'corpus.formal="dyck-1:n=20,len=2..8"' 'validation=[]' epochs=1 > r.json; sonde train r.json -o m -q > /dev/null; sonde score m -q --formal dyck-1:n=50,len=9..20
+! sonde score: string 1 is longer than the model's context: a string is scored as a whole
+? 2
+$ sonde score m -q --formal dyck-1:n=10,len=8..8 --json | python3 $CLI/js.py "tab('scores')[0]['positions']"
+> 80
+
 == what it refuses
 $ sonde score nothere
 ! sonde score: no input: give --text, --file, --jsonl, --conllu, --formal or --ids

@@ -74,7 +74,7 @@ $ sonde train nothing.json -o out
 ! sonde train: nothing.json: cannot open: No such file or directory
 ? 2
 $ sonde train r.json -o out --steps 2 -q > /dev/null; sonde train r.json -o out
-! sonde train: out holds a training already (checkpoints): --resume goes on with it, or name another folder
+! sonde train: out holds a training or a model already (checkpoints): --resume goes on with a training, or name another folder
 ? 2
 $ python3 $CLI/recipe.py seed=7 > s.json; sonde train s.json -o out --resume 2>&1 | sed 's/"[0-9a-f]*"/HASH/g'; exit ${PIPESTATUS[0]}
 > sonde train: another recipe (or another seed) made out: out/checkpoints/step-00000002/state.safetensors: note is HASH, expected HASH: not a state of this training
@@ -113,3 +113,47 @@ $ python3 $CLI/recipe.py 'corpus.formal="dyck-1:n=3000,len=2..50,seed=1"' checkp
 > 2 sonde train: stopped at step N of 4700: --resume goes on from there True
 $ test -e out/model.safetensors || echo no model yet
 > no model yet
+
+== nothing is written over: a model from elsewhere, another recipe, another tokenizer
+$ python3 $CLI/recipe.py -checkpoint > r.json; mkdir a b c; echo mine > a/model.safetensors; echo mine > b/recipe.json; echo mine > c/tokenizer.json; sonde train r.json -o a --resume
+! sonde train: a holds a model (model.safetensors) and no checkpoint to go on from: name another folder
+? 2
+$ sonde train r.json -o a
+! sonde train: a holds a training or a model already (model.safetensors): --resume goes on with a training, or name another folder
+? 2
+$ sonde train r.json -o b
+! sonde train: b/recipe.json is another file than this training would write there: name another folder
+? 2
+$ sonde train r.json -o c
+! sonde train: c/tokenizer.json is another file than this training would write there: name another folder
+? 2
+$ cat a/* b/* c/*
+> mine
+> mine
+> mine
+$ mkdir d; cp r.json d/recipe.json; sonde train d/recipe.json -o d -q > /dev/null; ls d/model.safetensors
+> d/model.safetensors
+
+== one training at a time in a folder
+$ python3 $CLI/recipe.py > r.json; sonde train r.json -o out --steps 7 -q > /dev/null; python3 - <<'END'
+\ import fcntl, os, subprocess
+\ folder = os.open("out", os.O_RDONLY)
+\ fcntl.flock(folder, fcntl.LOCK_EX)
+\ subprocess.run([os.environ["SONDE"], "train", "r.json", "-o", "out", "--resume", "-q"])
+\ END
+! sonde train: another training is at work in out
+$ sonde train r.json -o out --resume --json -q | python3 $CLI/js.py "s['steps']"
+> 18
+
+== memory is counted before it is asked for
+$ python3 $CLI/recipe.py model.hidden_size=16384 > r.json; sonde train r.json -o out --mem 100M
+! sonde train: the model's weights alone take more than 100 MiB of memory
+? 2
+$ python3 $CLI/recipe.py 'corpus.formal="dyck-1:n=1000000,len=2..200"' > r.json; sonde train r.json -o out --mem 1M
+! sonde train: train: the examples take more than 1 MiB of memory
+? 2
+$ python3 $CLI/recipe.py 'validation=[{"name": "a", "formal": "dyck-1:n=1000000,len=2..200"}]' > r.json; sonde train r.json -o out --mem 1M
+!~ sonde train: a: the examples take more than * of memory
+? 2
+$ test -e out || echo nothing written
+> nothing written
