@@ -50,16 +50,19 @@ static struct sonde_probe_registry *open_registry(void)
     return registry;
 }
 
+static const char *const builtin_names[] = { "linear",     "ridge",       "lda", "mean-difference",
+                                             "covariance", "correlation", "mlp", "logit-lens",
+                                             "kv-memory",  "attention" };
+enum { N_BUILTIN = sizeof builtin_names / sizeof *builtin_names };
+
 static void builtins_are_listed(void **state)
 {
     (void)state;
-    static const char *const names[] = { "linear",     "ridge",     "lda",      "mean-difference",
-                                         "logit-lens", "kv-memory", "attention" };
     struct sonde_probe_registry *registry = open_registry();
-    assert_int_equal(sonde_probe_registry_count(registry), 7);
-    for (int i = 0; i < 7; i++) {
+    assert_int_equal(sonde_probe_registry_count(registry), N_BUILTIN);
+    for (int i = 0; i < N_BUILTIN; i++) {
         const struct sonde_probe *probe = sonde_probe_registry_at(registry, i);
-        assert_string_equal(probe->name, names[i]);
+        assert_string_equal(probe->name, builtin_names[i]);
         assert_ptr_equal(probe, sonde_probe_builtin(i));
         assert_int_equal(probe->abi, SONDE_PROBE_ABI);
         assert_int_equal(probe->struct_size, sizeof(struct sonde_probe));
@@ -67,8 +70,8 @@ static void builtins_are_listed(void **state)
         for (uint32_t o = 0; o < probe->n_options; o++)
             assert_non_null(probe->options[o].help);
     }
-    assert_null(sonde_probe_registry_at(registry, 7));
-    assert_null(sonde_probe_builtin(7));
+    assert_null(sonde_probe_registry_at(registry, N_BUILTIN));
+    assert_null(sonde_probe_builtin(N_BUILTIN));
     const struct sonde_probe *found = NULL;
     struct sonde_error error = { 0 };
     assert_int_equal(sonde_probe_registry_find(registry, "liner", &found, &error),
@@ -89,7 +92,7 @@ static void template_is_loaded_and_run(void **state)
     struct sonde_source *source = open_source();
     struct sonde_error error = { 0 };
     check_ok(sonde_probe_registry_load(registry, PLUGIN_TEMPLATE, &error), &error);
-    assert_int_equal(sonde_probe_registry_count(registry), 8);
+    assert_int_equal(sonde_probe_registry_count(registry), N_BUILTIN + 1);
     const struct sonde_probe *probe = NULL;
     check_ok(sonde_probe_registry_find(registry, "template", &probe, &error), &error);
     struct toy_args args = { .source = source };
@@ -139,7 +142,7 @@ static void template_is_loaded_and_run(void **state)
     snprintf(expected, sizeof(expected), "plugin %s: a probe \"template\" is there already",
              PLUGIN_TEMPLATE);
     assert_string_equal(error.text, expected);
-    assert_int_equal(sonde_probe_registry_count(registry), 8);
+    assert_int_equal(sonde_probe_registry_count(registry), N_BUILTIN + 1);
     sonde_probe_registry_destroy(&registry);
     source->destroy(&source);
 }
@@ -152,7 +155,7 @@ static void check_load(const char *path, enum sonde_status status, const char *t
     assert_int_equal(sonde_probe_registry_load(registry, path, &error), status);
     snprintf(expected, sizeof(expected), "plugin %s: %s", path, text);
     assert_string_equal(error.text, expected);
-    assert_int_equal(sonde_probe_registry_count(registry), 7);
+    assert_int_equal(sonde_probe_registry_count(registry), N_BUILTIN);
     sonde_probe_registry_destroy(&registry);
 }
 
