@@ -299,7 +299,7 @@ const struct sonde_probe sonde_probe_mlp = {
         "run (--hidden '-;128;128,128') give the curve of what is there against how hard it is to "
         "reach; read it beside --control, since a large net learns random labels too (Hewitt and "
         "Liang, \"Designing and Interpreting Probes with Control Tasks\", EMNLP 2019).\n"
-        "The same splits, masks, baselines and table as linear, with the columns hidden, "
+        "The same splits, masks and table as linear, with the columns hidden, "
         "parameters, epoch (the one that answers) and validation (its value on the rows that chose "
         "it) behind; table sweep has the shapes one below the other, table epochs every epoch. By "
         "default a tenth of the training sequences is "

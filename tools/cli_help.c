@@ -114,7 +114,7 @@ static void sentence(struct sonde_buf *out, const char *summary)
 void sonde_cli_command_help(const struct sonde_command *command, struct sonde_buf *out)
 {
     size_t indent = strlen("usage: sonde ") + strlen(command->name) + 1;
-    sonde_buf_printf(out, "usage: sonde %s ", command->name);
+    sonde_buf_printf(out, "usage: sonde %s%s", command->name, *command->synopsis ? " " : "");
     wrap(out, command->synopsis, strlen(command->synopsis), indent, indent);
     sonde_buf_putc(out, '\n');
     sentence(out, command->summary);

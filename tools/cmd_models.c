@@ -50,8 +50,9 @@ const struct sonde_command sonde_command_models = {
     .summary = "list the model families that can be loaded and the bundled models",
     .description =
         "A model is a folder in Hugging Face layout (config.json, *.safetensors or an index of "
-        "shards, tokenizer.json) or a llama2.c .bin file with its tokenizer beside it. What counts "
-        "is config.json and the tensors' shapes, never a model's name.\n"
+        "shards, tokenizer.json), a llama2.c .bin file with its tokenizer beside it, or a PyTorch "
+        "zip .pt that holds an nn.TransformerEncoder. What counts is config.json and the tensors' "
+        "shapes, never a model's name.\n"
         "\n"
         "A bundled model goes by its name, wherever a command takes a MODEL: sonde info english. "
         "SONDE_MODELS, where it is set, names the folder to look in first.",

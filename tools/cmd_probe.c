@@ -38,8 +38,9 @@ static const struct sonde_cli_option options[] = {
     SONDE_INPUT_OPTIONS(struct probe_options, input),
     SONDE_EDIT_OPTIONS(struct probe_options, edit),
     { "edit-control", 0, SONDE_CLI_INTEGER, offsetof(struct probe_options, edit_control), "N",
-      "beside every table what it says under N draws of random directions of the same norm, or of "
-      "as many random neurons or heads, in place of those of the edits: mean, least, most",
+      "beside every table that keeps its rows what it says under N draws of random directions of "
+      "the same norm, or of as many random neurons or heads, in place of those of the edits: mean, "
+      "least, most",
       NULL, 1, 1000 },
     { 0 },
 };

@@ -354,7 +354,8 @@ static enum sonde_status open_weights(struct sonde_model *model, struct sonde_js
     }
     if (!sonde_str_ends(path, ".bin")) {
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "%s: neither a folder with config.json nor a llama2.c .bin file",
+                               "%s: neither a folder with config.json nor a llama2.c .bin or a "
+                               "PyTorch .pt file",
                                path);
     }
     return sonde_llama2c_open(model, options, error);

@@ -14,7 +14,7 @@ $ cp "$SONDE" sonde; SONDE_MODELS= ./sonde info english
 ! sonde info: english: a bundled model, but it is neither in $SONDE_MODELS nor in share/sonde/models or tools/models beside the program
 ? 2
 $ echo x > english; sonde info english
-! sonde info: english: neither a folder with config.json nor a llama2.c .bin file
+! sonde info: english: neither a folder with config.json nor a llama2.c .bin or a PyTorch .pt file
 ? 2
 
 == a model that is not there
@@ -41,7 +41,7 @@ $ echo '{}' > m/config.json; sonde info m
 ! sonde info: m/config.json: model_type is missing
 ? 2
 $ echo 'x' > file; sonde info file
-! sonde info: file: neither a folder with config.json nor a llama2.c .bin file
+! sonde info: file: neither a folder with config.json nor a llama2.c .bin or a PyTorch .pt file
 ? 2
 
 == info of a model
