@@ -1,6 +1,7 @@
 /* sonde train: a small model from a recipe. */
 #include <stdio.h>
 
+#include "core/base/rng.h"
 #include "tools/commands.h"
 #include "tools/train_run.h"
 
@@ -61,6 +62,10 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         status = sonde_train_run_open(&training, &how, error);
     if (!status && training->resumed_at == 0)
         sonde_cli_warn(cli, "%s has no checkpoint: training begins anew", given->folder);
+    if (!status && cli->common.seed != SONDE_SEED_DEFAULT &&
+        (uint64_t)cli->common.seed != training->recipe->options.seed)
+        sonde_cli_warn(cli, "--seed plays no part: the recipe's seed, %lld, decides",
+                       (long long)training->recipe->options.seed);
     if (!status)
         status = sonde_train_run_go(training, error);
     const char *hash = NULL;

@@ -204,6 +204,10 @@ static enum sonde_status resume(struct sonde_train_run *r, struct sonde_error *e
         if (status == SONDE_STATUS_ARGUMENT)
             sonde_error_prepend(error, "another recipe (or another seed) made %s",
                                 r->options.folder);
+        if (status == SONDE_STATUS_FORMAT || status == SONDE_STATUS_IO ||
+            status == SONDE_STATUS_NOT_FOUND)
+            sonde_error_prepend(error, "the last checkpoint cannot be read; without its folder "
+                                       "--resume takes the one before");
         r->resumed_at = sonde_trainer_position(r->trainer)->step;
     }
     free(state);

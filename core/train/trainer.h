@@ -109,7 +109,8 @@ int64_t sonde_trainer_plan_bytes(const struct sonde_trainer *trainer);
 
 /* Weights, the states of the update rule and the position as one safetensors file, whole or not at
  * all; and back into a trainer of the same model, source and options. `note` (may be NULL) is kept
- * beside them; a file with another note, other shapes or another rule is refused: ARGUMENT. */
+ * beside them; a file with another note, other shapes or another rule is refused: ARGUMENT. So is
+ * one whose values are not those that were written (SHA-256): FORMAT. */
 SONDE_MUST_USE enum sonde_status sonde_trainer_save(const struct sonde_trainer *trainer,
                                                     const char *path, const char *note,
                                                     struct sonde_error *error);

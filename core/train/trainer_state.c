@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/hash.h"
 #include "core/base/json.h"
 #include "core/base/num.h"
 #include "core/tensor/safetensors.h"
@@ -72,21 +73,61 @@ static enum sonde_status write_tensors(const struct sonde_trainer *t, const char
     return status;
 }
 
+/* Of all values in the order of the file: kind 0 of a parameter are its weights, then its states.
+ */
+struct values {
+    const struct sonde_trainer *trainer;
+    const float *read; /* [n_kinds, n_flat] as read_tensors leaves them; NULL = the trainer's own */
+};
+
+static const float *values_of(const struct values *v, int64_t parameter, int kind)
+{
+    const struct sonde_trainer *t = v->trainer;
+    if (v->read) {
+        return v->read + kind * t->n_flat + t->offset[parameter];
+    }
+    return kind == 0 ? t->parameter[parameter].data : t->state[kind - 1] + t->offset[parameter];
+}
+
+static enum sonde_status hash_values(const struct values *v, char hex[SONDE_SHA256_HEX],
+                                     struct sonde_error *error)
+{
+    uint8_t digest[SONDE_SHA256_BYTES];
+    struct sonde_sha256 *hash = sonde_sha256_create();
+    if (!hash) {
+        return sonde_error_memory(error, "hashing");
+    }
+    for (int64_t i = 0; i < v->trainer->n_parameters; i++) {
+        const struct sonde_parameter *p = &v->trainer->parameter[i];
+        for (int kind = 0; kind <= v->trainer->n_states; kind++) {
+            sonde_sha256_update(hash, values_of(v, i, kind),
+                                (size_t)(p->rows * p->columns) * sizeof(float));
+        }
+    }
+    sonde_sha256_digest(hash, digest);
+    sonde_sha256_hex(digest, hex);
+    sonde_sha256_destroy(&hash);
+    return SONDE_STATUS_OK;
+}
+
 enum sonde_status sonde_trainer_save(const struct sonde_trainer *t, const char *path,
                                      const char *note, struct sonde_error *error)
 {
     const struct sonde_train_position *p = &t->position;
-    char position[POSITION_MAX_BYTES], sum[SONDE_FORMAT_F64_MAX];
+    char position[POSITION_MAX_BYTES], sum[SONDE_FORMAT_F64_MAX], hash[SONDE_SHA256_HEX];
+    enum sonde_status status = hash_values(&(struct values){ .trainer = t }, hash, error);
+    if (status != SONDE_STATUS_OK) {
+        return status;
+    }
     sonde_format_f64_exact(sum, p->loss_sum);
     (void)snprintf(position, sizeof position,
                    "{\"step\": %" PRId64 ", \"epoch\": %" PRId64 ", \"taken\": %" PRId64
                    ", \"tokens\": %" PRId64 ", \"rows\": %" PRId64 ", \"loss_sum\": %s}",
                    p->step, p->epoch, p->taken, p->tokens, p->rows, sum);
     const struct sonde_safetensors_pair pairs[] = {
-        { "format", STATE_FORMAT },
-        { "rule", rule_name(t->options.rule.kind) },
-        { "position", position },
-        { "note", note ? note : "" },
+        { "format", STATE_FORMAT }, { "rule", rule_name(t->options.rule.kind) },
+        { "position", position },   { "note", note ? note : "" },
+        { "sha256", hash },
     };
     return write_tensors(t, path, pairs, (int64_t)(sizeof pairs / sizeof *pairs), error);
 }
@@ -174,6 +215,23 @@ static enum sonde_status read_tensors(const struct sonde_trainer *t,
     return SONDE_STATUS_OK;
 }
 
+/* A state that was damaged on the disk must not be trained on. */
+static enum sonde_status check_values(const struct sonde_trainer *t,
+                                      const struct sonde_safetensors *file, const float *all,
+                                      struct sonde_error *error)
+{
+    const char *expected = sonde_safetensors_metadata(file, "sha256");
+    char hash[SONDE_SHA256_HEX];
+    enum sonde_status status =
+        hash_values(&(struct values){ .trainer = t, .read = all }, hash, error);
+    if (status == SONDE_STATUS_OK && expected && strcmp(expected, hash) != 0) {
+        status = sonde_error_set(error, SONDE_STATUS_FORMAT,
+                                 "%s: the values are not those that were written",
+                                 sonde_safetensors_path(file));
+    }
+    return status;
+}
+
 static void take_over(struct sonde_trainer *t, const float *from)
 {
     for (int64_t i = 0; i < t->n_parameters; i++) {
@@ -210,6 +268,9 @@ enum sonde_status sonde_trainer_load(struct sonde_trainer *t, const char *path, 
         all = calloc((size_t)(t->n_flat * (t->n_states + 1)), sizeof *all);
         status = all ? read_tensors(t, file, all, error)
                      : sonde_error_memory(error, "the state of a training");
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = check_values(t, file, all, error);
     }
     if (status == SONDE_STATUS_OK) {
         take_over(t, all);

@@ -80,8 +80,13 @@ $ python3 $CLI/recipe.py seed=7 > s.json; sonde train s.json -o out --resume 2>&
 > sonde train: another recipe (or another seed) made out: out/checkpoints/step-00000002/state.safetensors: note is HASH, expected HASH: not a state of this training
 ? 2
 $ python3 -c "d = open('out/checkpoints/step-00000002/state.safetensors', 'rb').read(); open('out/checkpoints/step-00000002/state.safetensors', 'wb').write(d[:-9])"; sonde train r.json -o out --resume
-!~ sonde train: out/checkpoints/step-00000002/state.safetensors: *
+!~ sonde train: the last checkpoint cannot be read; without its folder --resume takes the one before: out/checkpoints/step-00000002/state.safetensors: *
 ? 2
+$ sonde train r.json -o flip --steps 2 -q > /dev/null; python3 -c "d = bytearray(open('flip/checkpoints/step-00000002/state.safetensors', 'rb').read()); d[-9] ^= 1; open('flip/checkpoints/step-00000002/state.safetensors', 'wb').write(d)"; sonde train r.json -o flip --resume
+! sonde train: the last checkpoint cannot be read; without its folder --resume takes the one before: flip/checkpoints/step-00000002/state.safetensors: the values are not those that were written
+? 2
+$ sonde train r.json -o seed --steps 1 --seed 7 2>&1 > /dev/null
+> sonde train: warning: --seed plays no part: the recipe's seed, 42, decides
 $ sonde train r.json -o other --mem 100K
 !~ sonde train: training needs *, * may be used: 8 lanes take * each (fewer lanes or shorter sequences take less)
 ? 2
