@@ -13,9 +13,10 @@
 /* field: the semantic field of nouns ("animal") and verbs ("verbs of motion"), the part of speech
  * of others. */
 struct sonde_demo_lines {
-    int64_t n, capacity, noun_capacity;
+    int64_t n, capacity, noun_capacity, text_capacity;
     int32_t *field; /* [n] index into name */
     bool *is_noun;  /* [n] */
+    char **text;    /* [n] */
     char *name[SONDE_DEMO_FIELDS_MAX];
     int64_t count[SONDE_DEMO_FIELDS_MAX]; /* lines */
     int64_t n_fields;
@@ -29,22 +30,34 @@ void sonde_demo_lines_finish(struct sonde_demo_lines *lines);
 SONDE_MUST_USE enum sonde_status sonde_demo_lines_save(const struct sonde_demo_lines *lines,
                                                        const char *path, struct sonde_error *error);
 
+/* Whether a token is a whole word (a blank and three or more letters) that is typical of a field:
+ * in two of its lines or more, and at least three times as often as in other lines. */
+bool sonde_demo_is_typical(const struct sonde_demo_lines *lines, int32_t field, const char *token);
+
 /* A neuron and the field that most of its triggers come from. */
 struct sonde_demo_neuron {
     int64_t layer, neuron;
-    int64_t first, n_rows; /* its rows in table keys */
-    int64_t lines;         /* different lines among its triggers */
-    int64_t same;          /* those of the field */
+    int64_t first, n_rows;         /* its rows in table keys */
+    int64_t first_value, n_values; /* and in table values */
+    int64_t lines;                 /* different lines among its triggers */
+    int64_t same;                  /* those of the field */
+    int64_t typical;               /* of the tokens that it promotes most: typical of the field */
+    int64_t words;                 /* of these tokens: whole words */
     int32_t field;
-    int64_t words;     /* of the tokens it promotes most: whole words of three letters or more */
     double activation; /* the largest */
 };
-/* Over tables keys and values of a kv-memory result, whose sequences are the lines in order. At
- * most n neurons, each of another field, best first: largest share of lines of one field, then most
- * of them, then largest activation. Neurons with triggers in fewer than eight lines do not count,
- * nor do those that promote fewer than half whole words. Returns how many. */
+/* Over tables keys and values of a kv-memory result, whose sequences are the lines in order.
+ * Neurons count whose triggers lie in eight lines or more, a quarter of them of one field. At
+ * most n of them, each of another field, best first: most typical tokens, then largest share of
+ * lines, then largest activation. Returns how many. */
 int64_t sonde_demo_pick_neurons(const struct sonde_demo_lines *lines,
                                 const struct sonde_table *keys, const struct sonde_table *values,
                                 struct sonde_demo_neuron *out, int64_t n);
+/* The largest share of lines of one field among triggers in eight lines or more, over all neurons;
+ * and, with fields dealt out to the lines anew, the largest over `draws` of them. */
+double sonde_demo_best_share(const struct sonde_demo_lines *lines, const struct sonde_table *keys);
+SONDE_MUST_USE enum sonde_status
+sonde_demo_best_share_control(const struct sonde_demo_lines *lines, const struct sonde_table *keys,
+                              int64_t draws, uint64_t seed, double *out, struct sonde_error *error);
 
 #endif

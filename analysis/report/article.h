@@ -21,6 +21,7 @@ struct sonde_article_card {
     int64_t n_lines;
     const char *chips_title; /* may be NULL */
     const char *const *chip; /* [n_chips] single words */
+    const bool *chip_marked; /* [n_chips] those that matter most; NULL = none */
     int64_t n_chips;
 };
 struct sonde_article_table {

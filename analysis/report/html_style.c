@@ -117,7 +117,7 @@ const char *const sonde_html_article_style[] = {
     "mark{background:var(--mark);color:inherit;border-radius:3px;padding:0 .1em}",
     ".chips{margin:.5rem 0 0;line-height:1.9}",
     ".chips span{display:inline-block;background:#e6f0f7;border-radius:5px;padding:0 .4rem;",
-    "margin:.1rem 0;line-height:1.5}",
+    "margin:.1rem 0;line-height:1.5}.chips .strong{background:var(--accent);color:#fff}",
     ".chips b{font-weight:600;color:var(--soft);font-size:.8rem}",
     ".caption{color:var(--soft);font-size:.86rem;margin:1.2rem 0 .4rem}",
     ".scroll{overflow:auto;max-height:30rem;margin:0 0 1rem}",

@@ -84,7 +84,8 @@ static void put_card(struct sonde_buf *out, const struct sonde_article_card *car
             sonde_buf_puts(out, "</b> ");
         }
         for (int64_t i = 0; i < card->n_chips; i++) {
-            sonde_buf_puts(out, "<span>");
+            bool marked = card->chip_marked && card->chip_marked[i];
+            sonde_buf_puts(out, marked ? "<span class=\"strong\">" : "<span>");
             sonde_html_text(out, card->chip[i]);
             sonde_buf_puts(out, "</span> ");
         }

@@ -28,8 +28,9 @@ static enum sonde_status render_article(const struct sonde_result *r, struct son
     const char *const text[] = { hostile, "an open ` alone", NULL };
     const char *const command[] = { "sonde probe linear '<b>' --labels upos -o x -", "", NULL };
     const char *const line[] = { "a \u00ab<i>\u00bb b \u00abc", hostile };
+    const bool marked[] = { true, false };
     const struct sonde_article_number number = { "<1>", hostile };
-    const struct sonde_article_card card = { hostile, hostile, line, 2, hostile, text, 2 };
+    const struct sonde_article_card card = { hostile, hostile, line, 2, hostile, text, marked, 2 };
     const struct sonde_article_table table = { r->table[1], hostile };
     const struct sonde_figure *figure[] = { r->figure[0], r->figure[1] };
     const struct sonde_article_section section[] = {
