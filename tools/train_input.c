@@ -416,6 +416,11 @@ read_corpus(struct sonde_train_input *in, const struct sonde_recipe_corpus *c,
     if (k_hot) {
         status =
             sonde_train_formal(&r.examples, c->source, in->formal_ids, max_bytes, progress, error);
+        if (!status && sonde_examples_outputs(r.examples) != sonde_spec_outputs(spec))
+            status = sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                     "%s has %lld symbols, the model has %lld outputs", c->source,
+                                     (long long)sonde_examples_outputs(r.examples),
+                                     (long long)sonde_spec_outputs(spec));
     } else {
         status = sonde_examples_create(&r.examples, 0, error);
         if (!status)

@@ -159,6 +159,19 @@ static int64_t examples_bytes(const struct sonde_train_run *r)
     return bytes + pass * sonde_pool_threads(r->options.pool);
 }
 
+/* What a model's outputs mean is said in its config, and read by every other command. */
+static enum sonde_status check_head(const struct sonde_train_run *r, struct sonde_error *error)
+{
+    const enum sonde_objective objective = r->recipe->options.objective;
+    const bool k_hot =
+        objective == SONDE_OBJECTIVE_K_HOT_MSE || objective == SONDE_OBJECTIVE_K_HOT_BCE;
+    if (k_hot == (sonde_model_spec(r->model)->head == SONDE_HEAD_SIGMOID))
+        return SONDE_STATUS_OK;
+    return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                           "model: objective %s needs \"head\": \"%s\"",
+                           sonde_objective_name(objective), k_hot ? "sigmoid" : "softmax");
+}
+
 /* The examples, validations and the trainer share the budget. */
 static enum sonde_status make_trainer(struct sonde_train_run *r, struct sonde_error *error)
 {
@@ -171,6 +184,8 @@ static enum sonde_status make_trainer(struct sonde_train_run *r, struct sonde_er
     if (!status && sonde_model_n_warnings(r->model) > 0)
         status = sonde_error_set(error, SONDE_STATUS_ARGUMENT, "model: %s",
                                  sonde_model_warning(r->model, 0));
+    if (!status)
+        status = check_head(r, error);
     if (!status)
         status = sonde_train_input_read(r->input, sonde_model_spec(r->model), r->options.max_bytes,
                                         r->options.progress, error);

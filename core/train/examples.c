@@ -153,6 +153,11 @@ int64_t sonde_examples_longest(const struct sonde_examples *examples)
     return examples->longest;
 }
 
+int64_t sonde_examples_outputs(const struct sonde_examples *examples)
+{
+    return examples->n_outputs;
+}
+
 int64_t sonde_examples_bytes(const struct sonde_examples *e)
 {
     int64_t words = e->ids_capacity + e->part_capacity[PART_TYPES] + e->part_capacity[PART_TARGETS];
@@ -173,6 +178,7 @@ static enum sonde_status get(void *ctx, int64_t index, struct sonde_example *out
         .token_types = e->has[PART_TYPES] ? e->types + at : NULL,
         .targets = e->has[PART_TARGETS] ? e->targets + at : NULL,
         .hot = e->has[PART_HOT] ? e->hot + at * e->n_outputs : NULL,
+        .n_hot = e->has[PART_HOT] ? e->n_outputs : 0,
         .counts = e->has[PART_COUNTS] ? e->counts + at : NULL,
     };
     return SONDE_STATUS_OK;

@@ -20,6 +20,7 @@ struct sonde_example {
      * number; NULL = all. */
     const int32_t *targets;
     const uint8_t *hot; /* [T, K] 0 or 1, with the k-hot objectives; K = the model's outputs */
+    int64_t n_hot;      /* K; 0 = not said. Another number than the model's is refused */
     const bool *counts; /* [T] with the k-hot objectives: rows that count; NULL = all */
 };
 
@@ -48,6 +49,7 @@ SONDE_MUST_USE enum sonde_status sonde_examples_add(struct sonde_examples *examp
 int64_t sonde_examples_count(const struct sonde_examples *examples);
 int64_t sonde_examples_tokens(const struct sonde_examples *examples);
 int64_t sonde_examples_longest(const struct sonde_examples *examples); /* tokens */
+int64_t sonde_examples_outputs(const struct sonde_examples *examples); /* K; 0 = no targets */
 int64_t sonde_examples_bytes(const struct sonde_examples *examples);   /* of memory */
 /* Valid until the next add. */
 struct sonde_example_source sonde_examples_source(struct sonde_examples *examples);

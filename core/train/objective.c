@@ -78,6 +78,13 @@ enum sonde_status sonde_task_check_example(const struct sonde_task *task,
                                "objective %s: example %lld has no k-hot targets",
                                sonde_objective_name(task->objective), (long long)index);
     }
+    if (is_k_hot(task->objective) && example->n_hot && example->n_hot != task->n_outputs) {
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "objective %s: example %lld has %lld targets a row, the model has "
+                               "%lld outputs",
+                               sonde_objective_name(task->objective), (long long)index,
+                               (long long)example->n_hot, (long long)task->n_outputs);
+    }
     if (task->objective == SONDE_OBJECTIVE_CLASSIFICATION && !example->targets) {
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "objective classification: example %lld has no targets",

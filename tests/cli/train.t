@@ -99,6 +99,18 @@ $ python3 $CLI/recipe.py 'corpus.formal="dyke-1"' > x.json; sonde train x.json -
 $ python3 $CLI/recipe.py 'corpus={"file": "t.txt"}' 'validation=[]' 'objective="next-token"' 'tokenizer="nowhere"' > x.json; sonde train x.json -o other
 !~ sonde train: nowhere*
 ? 2
+$ python3 $CLI/recipe.py model.n_outputs=5 > x.json; sonde train x.json -o other
+! sonde train: train: dyck-1:n=90,len=2..20,seed=1 has 2 symbols, the model has 5 outputs
+? 2
+$ python3 $CLI/recipe.py 'corpus.formal="dyck-2:n=50,len=2..20"' > x.json; sonde train x.json -o other
+! sonde train: bin0: dyck-1:n=50,len=2..20 has 2 symbols, the model has 4 outputs
+? 2
+$ python3 $CLI/recipe.py 'model.head="softmax"' > x.json; sonde train x.json -o other
+! sonde train: model: objective k-hot-mse needs "head": "sigmoid"
+? 2
+$ python3 $CLI/recipe.py 'model.n_outputs=3' 'objective="next-token"' > x.json; sonde train x.json -o other
+! sonde train: model: objective next-token needs "head": "softmax"
+? 2
 $ test -e other || echo nothing written
 > nothing written
 

@@ -407,6 +407,15 @@ static void test_options_are_checked(void **state)
     o = good, o.objective = SONDE_OBJECTIVE_MASKED_TOKEN, o.mask_id = 7;
     expect_no_trainer(model, examples, &o, SONDE_STATUS_ARGUMENT, "mask id 7, expected 0 to 6");
     expect_no_trainer(counter, strings, &good, SONDE_STATUS_ARGUMENT, "2 outputs");
+    struct sonde_examples *wide = train_formal("dyck-2:n=20,len=18..20");
+    o = train_counter_options();
+    expect_no_trainer(counter, wide, &o, SONDE_STATUS_ARGUMENT,
+                      "example 0 has 4 targets a row, the model has 2 outputs");
+    const struct sonde_example_source source = sonde_examples_source(wide);
+    const struct sonde_evaluate_options how = { .objective = SONDE_OBJECTIVE_K_HOT_MSE };
+    struct sonde_evaluation found;
+    assert_int_equal(sonde_evaluate(counter, &source, &how, &found, NULL), SONDE_STATUS_ARGUMENT);
+    sonde_examples_destroy(&wide);
     expect_no_trainer(model, strings, &good, SONDE_STATUS_ARGUMENT, "takes at most 16");
     sonde_examples_destroy(&none);
     sonde_examples_destroy(&strings);
