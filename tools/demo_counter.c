@@ -228,57 +228,124 @@ static enum sonde_status localisation(struct sonde_demo *demo, struct sonde_erro
     return status;
 }
 
+/* Shares of strings right: as the model is, and without a direction. */
+struct ablated {
+    double before, covariance, weights, random;
+    double random_low, random_high;
+};
+
+static struct sonde_figure *draw_ablation(const struct ablated *a)
+{
+    const double x[] = { 0, 1, 2, 3 };
+    const double y[] = { a->before, a->covariance, a->weights, a->random };
+    const double low[] = { a->before, a->covariance, a->weights, a->random_low };
+    const double high[] = { a->before, a->covariance, a->weights, a->random_high };
+    static const char *const tick[] = { "nothing", "covariance", "probe's weights", "random" };
+    struct sonde_figure *f = sonde_figure_create(SONDE_FIGURE_BAR, "ablation",
+                                                 "Strings right when a direction is taken away");
+    if (!f)
+        return NULL;
+    sonde_figure_set_axes(f, "what is taken out of every state at the end of the block",
+                          "share of 500 strings");
+    sonde_figure_set_ticks(f, &f->x, tick, 4);
+    sonde_figure_add_series(f, "strings right", 4, x, y, low, high);
+    sonde_figure_set_caption(f, "Random: the mean of 20 directions, and the least to the most.");
+    return f;
+}
+
+/* The direction that a probe saves, taken away; with random ones beside it where controls is given.
+ */
+static enum sonde_status ablate(struct sonde_demo *demo, struct sonde_demo_section *s,
+                                const char *probe, const char *file, const char *controls,
+                                struct sonde_result **out, struct sonde_error *error)
+{
+    const char *store = sonde_demo_path(demo, "counter.db");
+    const char *path = sonde_demo_path(demo, file);
+    /* a word of the edit's grammar, quoted where it must be */
+    const char *quote = !strpbrk(path, " '\"") ? "" : strchr(path, '\'') ? "\"" : "'";
+    const char *edit =
+        sonde_demo_print(demo, "project-out blocks.0.hook_resid_post %s%s%s", quote, path, quote);
+    enum sonde_status status = sonde_demo_run(
+        demo, s, NULL, error, "probe", probe, store, "--streams", "blocks.0.hook_resid_post",
+        "--labels", "first-counter", "--task", "real", "--save-direction", path, NULL);
+    if (!status)
+        status = sonde_demo_run(demo, s, out, error, "score", "counter", "--formal", TEST_LANGUAGE,
+                                "--edit", edit, controls ? "--edit-control" : NULL, controls, NULL);
+    return status;
+}
+
+static struct ablated read_ablated(const struct sonde_result *covariance,
+                                   const struct sonde_result *weights)
+{
+    struct ablated a = {
+        .before = sonde_demo_scalar(covariance, "sequences_right"),
+        .covariance = sonde_demo_scalar(covariance, "sequences_right_edited"),
+        .weights = sonde_demo_scalar(weights, "sequences_right_edited"),
+        .random = sonde_demo_scalar(covariance, "sequences_right_control"),
+        .random_low = 1.0,
+    };
+    for (int64_t i = 2; i < sonde_demo_rows(covariance, "scores"); i++) {
+        double share = sonde_demo_cell(covariance, "scores", i, "sequences_right");
+        a.random_low = fmin(a.random_low, share);
+        a.random_high = fmax(a.random_high, share);
+    }
+    return a;
+}
+
+static void tell_ablation(struct sonde_demo *demo, struct sonde_demo_section *s,
+                          const struct ablated *a)
+{
+    s->text[0] =
+        "That something can be read does not mean that the model uses it. So the direction "
+        "along which the states move with the count, their covariance with it, is taken "
+        "out of every state while the model runs, and nothing else. A string counts as "
+        "right only if the model says rightly what may follow, at every symbol. Beside it "
+        "the weights of a regression that reads the count, and random directions.";
+    s->seen = sonde_demo_print(
+        demo,
+        "%.1f %% of 500 new strings are right as the model is, %.1f %% without the covariance "
+        "direction, %.1f %% on average without a random one. Without the regression's weights "
+        "%.1f %% are: what reads a number best need not be where the model keeps it.",
+        100 * a->before, 100 * a->covariance, 100 * a->random, 100 * a->weights);
+    s->opposite = "The same accuracy without the covariance direction: then the count is written "
+                  "there, and read by no one. Or random directions that hurt as much: then any cut "
+                  "breaks the model, and nothing is learnt from this one.";
+    sonde_result_scalar_f64(demo->result, "strings_right", a->before);
+    sonde_result_scalar_f64(demo->result, "strings_right_ablated", a->covariance);
+    sonde_result_scalar_f64(demo->result, "strings_right_weights", a->weights);
+    sonde_result_scalar_f64(demo->result, "strings_right_random", a->random);
+    sonde_result_check(demo->result, "the counter model is right on whole strings",
+                       a->before >= 0.95, a->before, ">= 0.95");
+    sonde_result_check(demo->result, "without the covariance direction it is not",
+                       a->covariance <= 0.05, a->covariance, "<= 0.05");
+    sonde_result_check(demo->result, "without random directions it is", a->random >= 0.9, a->random,
+                       ">= 0.9");
+    sonde_demo_number(
+        demo,
+        sonde_demo_print(demo, "%.0f %% \u2192 %.0f %%", 100 * a->before, 100 * a->covariance),
+        sonde_demo_print(
+            demo,
+            "strings right before and after one direction of 32 is taken away; %.0f %% "
+            "for random directions",
+            100 * a->random));
+}
+
 static enum sonde_status ablation(struct sonde_demo *demo, struct sonde_error *error)
 {
     struct sonde_demo_section *s =
         sonde_demo_begin(demo, "use", "Without that one direction it is lost");
-    struct sonde_result *r = NULL;
-    const char *store = sonde_demo_path(demo, "counter.db");
-    const char *file = sonde_demo_path(demo, "first-counter.npy");
-    const char *edit = sonde_demo_print(demo, "project-out blocks.0.hook_resid_post '%s'", file);
+    struct sonde_result *covariance = NULL, *weights = NULL;
     enum sonde_status status =
-        sonde_demo_run(demo, s, NULL, error, "probe", "covariance", store, "--streams",
-                       "blocks.0.hook_resid_post", "--labels", "first-counter", "--task", "real",
-                       "--bootstrap", "200", "--save-direction", file, NULL);
+        ablate(demo, s, "covariance", "first-counter.npy", RANDOM_DIRECTIONS, &covariance, error);
     if (!status)
-        status = sonde_demo_run(demo, s, &r, error, "score", "counter", "--formal", TEST_LANGUAGE,
-                                "--edit", edit, "--edit-control", RANDOM_DIRECTIONS, NULL);
+        status = ablate(demo, s, "ridge", "first-counter-weights.npy", NULL, &weights, error);
     if (!status) {
-        double before = sonde_demo_scalar(r, "sequences_right");
-        double after = sonde_demo_scalar(r, "sequences_right_edited");
-        double control = sonde_demo_scalar(r, "sequences_right_control");
-        sonde_demo_take_figure(demo, s, r, "scores", "ablation",
-                               "Strings right at every symbol, with a direction taken away");
-        s->text[0] = "That something can be read does not mean that the model uses it. So the "
-                     "direction along which the states move with the count is taken out of "
-                     "every state while the model runs, and nothing else. Beside it, the same with "
-                     "random directions. A string counts as right only if the model says "
-                     "rightly what may follow, at every symbol.";
-        s->seen = sonde_demo_print(
-            demo,
-            "%.1f %% of 500 new strings are right as the model is, %.1f %% without the "
-            "direction of the first counter, %.1f %% on average without a random one (20 drawn).",
-            100 * before, 100 * after, 100 * control);
-        s->opposite = "The same accuracy without the direction: then the count is written there, "
-                      "and read by no one. Or random directions that hurt as much: then any cut "
-                      "breaks the model, and nothing is learnt from this one.";
-        sonde_result_scalar_f64(demo->result, "strings_right", before);
-        sonde_result_scalar_f64(demo->result, "strings_right_ablated", after);
-        sonde_result_scalar_f64(demo->result, "strings_right_random", control);
-        sonde_result_check(demo->result, "the counter model is right on whole strings",
-                           before >= 0.95, before, ">= 0.95");
-        sonde_result_check(demo->result, "without the direction it is not", after <= 0.05, after,
-                           "<= 0.05");
-        sonde_result_check(demo->result, "without random directions it is", control >= 0.9, control,
-                           ">= 0.9");
-        sonde_demo_number(
-            demo, sonde_demo_print(demo, "%.0f %% \u2192 %.0f %%", 100 * before, 100 * after),
-            sonde_demo_print(demo,
-                             "strings right before and after one direction of 32 is taken away; "
-                             "%.0f %% for random directions",
-                             100 * control));
+        struct ablated a = read_ablated(covariance, weights);
+        sonde_demo_add_figure(demo, s, draw_ablation(&a));
+        tell_ablation(demo, s, &a);
     }
-    sonde_result_destroy(&r);
+    sonde_result_destroy(&covariance);
+    sonde_result_destroy(&weights);
     return status;
 }
 

@@ -21,14 +21,14 @@ $ sonde models --json | python3 -c "
 
 == the tour: what it claims lies where it says
 require sonde info counter && sonde info english
-$ sonde demo -o d -q --json > r.json; python3 $CLI/js.py "s['strings_right'] >= 0.95, s['strings_right_ablated'] <= 0.05, s['strings_right_random'] >= 0.9" < r.json
-> (True, True, True)
+$ sonde demo -o d -q --json > r.json; python3 $CLI/js.py "s['strings_right'] >= 0.95, s['strings_right_ablated'] <= 0.05, s['strings_right_random'] >= 0.9, s['strings_right_weights'] >= 0.9" < r.json
+> (True, True, True, True)
 $ python3 $CLI/js.py "s['localisation_attention'] >= 0.95, s['localisation_end'] <= 0.9, s['depth_accuracy'] - s['depth_control'] >= 0.3" < r.json
 > (True, True, True)
 $ python3 $CLI/js.py "s['lens_kl_middle'] < s['lens_kl_first'], s['neuron_share'] > s['neuron_share_control'], s['topic_accuracy'] > s['topic_control'], s['topic_accuracy'] > s['topic_random_weights']" < r.json
 > (True, True, True, True)
-$ python3 $CLI/js.py "len(r['checks']), all(c['ok'] for c in r['checks']), s['seconds'] < 60" < r.json
-> (11, True, True)
+$ python3 $CLI/js.py "len(r['checks']), all(c['ok'] for c in r['checks'])" < r.json
+> (11, True)
 $ cmp r.json d/result.json && echo same
 > same
 $ python3 -c "
@@ -42,7 +42,7 @@ $ python3 -c "
 == every command of the page works, also where it has been run
 require sonde info counter && sonde info english
 $ sonde demo -q > /dev/null; python3 $CLI/js.py "'\n'.join(x['command'] for x in tab('commands'))" < sonde-demo/result.json > commands; wc -l < commands; set -e; while read -r line; do bash -c "${line/#sonde/\"\$SONDE\"} -q" > out 2> err < /dev/null || { echo "$line"; cat err; }; done < commands
-> 21
+> 23
 $ sonde demo -q
 ! sonde demo: sonde-demo/report.html is there already: --replace writes over it, -o DIR goes elsewhere
 ? 2
