@@ -50,15 +50,23 @@ char *sonde_bundled_find(const char *name, const char *environment, const char *
     return found;
 }
 
-bool sonde_bundled_is_name(const char *model)
+static bool is_listed(const char *model)
 {
-    if (strchr(model, '/') || sonde_path_exists(model))
-        return false;
     for (const struct sonde_bundled_model *m = sonde_bundled_models; m->name; m++) {
         if (strcmp(m->name, model) == 0)
             return true;
     }
     return false;
+}
+
+bool sonde_bundled_is_name(const char *model)
+{
+    return is_listed(model) && !sonde_path_exists(model);
+}
+
+bool sonde_bundled_is_hidden(const char *model)
+{
+    return is_listed(model) && sonde_path_exists(model);
 }
 
 enum sonde_status sonde_bundled_folder(const char *name, char **out, struct sonde_error *error)

@@ -26,6 +26,8 @@ SONDE_MUST_USE enum sonde_status sonde_bundled_folder(const char *name, char **o
 
 /* Whether MODEL means a bundled model. */
 bool sonde_bundled_is_name(const char *model);
+/* Whether it would, were there not something of that name in the current folder. */
+bool sonde_bundled_is_hidden(const char *model);
 
 /* sonde_model_open for what a user gives as MODEL. */
 SONDE_MUST_USE enum sonde_status sonde_bundled_open(struct sonde_model **out, const char *model,

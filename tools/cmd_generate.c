@@ -345,8 +345,11 @@ static enum sonde_status generate(struct generator *g, struct sonde_error *error
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                                "%s: %s models look both ways and cannot continue a text",
                                sonde_model_path(g->model), sonde_model_spec(g->model)->family);
-    enum sonde_status status = sonde_edit_input_open(&g->edits, &g->options->edit, g->model, NULL,
-                                                     0, (uint64_t)g->cli->common.seed, error);
+    /* Before anything is printed. */
+    enum sonde_status status = sonde_spec_check_vocabulary(sonde_model_spec(g->model), error);
+    if (!status)
+        status = sonde_edit_input_open(&g->edits, &g->options->edit, g->model, NULL, 0,
+                                       (uint64_t)g->cli->common.seed, error);
     int one = 1;
     if (!status)
         status = sonde_gemm_check_room(&one, error);

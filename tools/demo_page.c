@@ -6,6 +6,7 @@
 
 #include "core/base/file.h"
 #include "core/base/num.h"
+#include "tools/bundled.h"
 #include "tools/cli_call.h"
 #include "tools/demo.h"
 
@@ -21,6 +22,23 @@ struct sonde_demo_section *sonde_demo_begin(struct sonde_demo *demo, const char 
     return section;
 }
 
+/* A folder of the user's that is called like a bundled model must not stand in its place. */
+static enum sonde_status name_models(struct sonde_demo *demo, const char **word,
+                                     struct sonde_error *error)
+{
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (; *word && !status; word++) {
+        char *folder = NULL;
+        if (!sonde_bundled_is_hidden(*word))
+            continue;
+        status = sonde_bundled_folder(*word, &folder, error);
+        if (!status)
+            *word = sonde_demo_print(demo, "%s", folder);
+        free(folder);
+    }
+    return status;
+}
+
 enum sonde_status sonde_demo_run(struct sonde_demo *demo, struct sonde_demo_section *section,
                                  struct sonde_result **out, struct sonde_error *error,
                                  const char *word, ...)
@@ -34,7 +52,9 @@ enum sonde_status sonde_demo_run(struct sonde_demo *demo, struct sonde_demo_sect
         words[n] = va_arg(args, const char *);
     va_end(args);
     demo->n_run++;
-    enum sonde_status status = sonde_cli_call(demo->cli, words, &line, &result, NULL, error);
+    enum sonde_status status = name_models(demo, words, error);
+    if (status == SONDE_STATUS_OK)
+        status = sonde_cli_call(demo->cli, words, &line, &result, NULL, error);
     if (status == SONDE_STATUS_OK && section->n_commands < SONDE_DEMO_COMMANDS)
         section->command[section->n_commands++] = sonde_demo_print(demo, "%s", line);
     if (status == SONDE_STATUS_OK) {

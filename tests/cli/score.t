@@ -29,6 +29,9 @@ $ python3 $CLI/recipe.py model.max_position_embeddings=8 'corpus.formal="dyck-1:
 ? 2
 $ sonde score m -q --formal dyck-1:n=10,len=8..8 --json | python3 $CLI/js.py "tab('scores')[0]['positions']"
 > 80
+$ sonde generate m --prompt '('
+! sonde generate: this model has 2 outputs, which are not its vocabulary
+? 2
 
 == what it refuses
 $ sonde score nothere

@@ -106,9 +106,12 @@ static void test_names(void **state)
     assert_false(sonde_bundled_is_name("nothere"));
     assert_false(sonde_bundled_is_name("./counter"));
     assert_false(sonde_bundled_is_name(""));
+    assert_false(sonde_bundled_is_hidden("counter"));
     /* what the user has under that name comes first */
     check_ok(sonde_file_save(path_in(f, "counter", path), "x", 1, &error), &error);
     assert_false(sonde_bundled_is_name("counter"));
+    assert_true(sonde_bundled_is_hidden("counter"));
+    assert_false(sonde_bundled_is_hidden("english"));
     unlink(path);
     assert_int_equal(chdir(folder), 0);
 }
