@@ -19,3 +19,16 @@ $ $CLI/../../tools/models/english/make-corpus -o corpus | awk '{ print $1 }'
 $ cmp corpus/sample.jsonl $CLI/../../tools/models/english/sample.jsonl
 $ python3 -c "import json; key = lambda f: {json.loads(l)['synset'] for l in open(f)}; print(len(key('corpus/train.jsonl') & key('corpus/held-out.jsonl')))"
 > 0
+
+== the tokenizer is what the corpus gives
+require test -e /usr/share/wordnet/data.noun
+$ $CLI/../../tools/models/english/make-corpus -o corpus > /dev/null
+$ sonde tokenizer train -q --jsonl corpus/train.jsonl --vocab-size 2048 --special '<|endoftext|>' --bos '<|endoftext|>' -o t.json > /dev/null; cmp t.json $CLI/../../tools/models/english/tokenizer.json
+
+== the model is the one that its README tells of
+$ sonde info $CLI/../../tools/models/english --json | python3 $CLI/js.py "s['parameters'], s['n_layers'], s['d_vocab'], s['n_ctx'], s['bos_id']"
+> (1066112, 4, 2048, 128, 0)
+$ sonde score $CLI/../../tools/models/english --jsonl $CLI/../../tools/models/english/sample.jsonl --json | python3 $CLI/js.py "1.6 < tab('scores')[0]['bits_per_byte'] < 1.7"
+> True
+$ sonde generate $CLI/../../tools/models/english --prompt 'a physician is a kind of' --max-tokens 5; echo
+> a physician is a kind of person.
