@@ -178,10 +178,11 @@ static void warn_of_protocol(const struct sonde_mlp_probe *p)
 
 enum sonde_status sonde_mlp_probe_report(struct sonde_mlp_probe *p, struct sonde_error *error)
 {
+    /* Of each stream the shape that did best on the rows that choose, not the best on test. */
     double best = (double)NAN;
-    for (int64_t i = 0; i < p->s.n_streams * p->settings.n_shapes; i++)
-        if (isnan(best) || p->row[i].value > best)
-            best = p->row[i].value;
+    for (int64_t i = 0; i < p->s.n_streams; i++)
+        if (isnan(best) || p->s.report[i].value > best)
+            best = p->s.report[i].value;
     enum sonde_status status = put_sweep(p, error);
     if (!status)
         status = sonde_supervised_report_best(&p->s, error);
