@@ -11,19 +11,15 @@ $ head -n 239 $CLI/../../tools/models/english/sample.jsonl > a.jsonl
 $ sonde tokenizer train --jsonl a.jsonl --vocab-size 500 --special '<|endoftext|>' -o t.json --json | python3 $CLI/js.py "s['tokens'] + s['texts']" > ours
 $ $CLI/../../tools/models/english/ngram-baseline --train a.jsonl --test a.jsonl --tokenizer t.json | awk 'NR == 1 { print $5 }' | cmp - ours
 
-== the sample is what the corpus gives
+== the sample and the tokenizer are what the corpus gives
 require test -e /usr/share/wordnet/data.noun
 $ $CLI/../../tools/models/english/make-corpus -o corpus | awk '{ print $1 }'
 > train
 > held-out
 $ cmp corpus/sample.jsonl $CLI/../../tools/models/english/sample.jsonl
+$ sonde tokenizer train -q --jsonl corpus/train.jsonl --vocab-size 2048 --special '<|endoftext|>' --bos '<|endoftext|>' -o t.json > /dev/null; cmp t.json $CLI/../../tools/models/english/tokenizer.json
 $ python3 -c "import json; key = lambda f: {json.loads(l)['synset'] for l in open(f)}; print(len(key('corpus/train.jsonl') & key('corpus/held-out.jsonl')))"
 > 0
-
-== the tokenizer is what the corpus gives
-require test -e /usr/share/wordnet/data.noun
-$ $CLI/../../tools/models/english/make-corpus -o corpus > /dev/null
-$ sonde tokenizer train -q --jsonl corpus/train.jsonl --vocab-size 2048 --special '<|endoftext|>' --bos '<|endoftext|>' -o t.json > /dev/null; cmp t.json $CLI/../../tools/models/english/tokenizer.json
 
 == the model is the one that its README tells of
 $ sonde info $CLI/../../tools/models/english --json | python3 $CLI/js.py "s['parameters'], s['n_layers'], s['d_vocab'], s['n_ctx'], s['bos_id']"
