@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
+#include "tools/bundled.h"
 #include "tools/commands.h"
 #include "tools/demo.h"
 
@@ -45,6 +46,18 @@ static void abandon(struct sonde_demo *demo)
 {
     unlink(sonde_demo_path(demo, "counter.db"));
     unlink(sonde_demo_path(demo, "english.db"));
+}
+
+/* Told before anything is made. */
+static enum sonde_status find_models(struct sonde_error *error)
+{
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (const struct sonde_bundled_model *m = sonde_bundled_models; !status && m->name; m++) {
+        char *folder = NULL;
+        status = sonde_bundled_folder(m->name, &folder, error);
+        free(folder);
+    }
+    return status;
 }
 
 static bool checks_hold(const struct sonde_result *result)
@@ -90,6 +103,8 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         if (!demo->arena || !demo->result)
             status = sonde_error_memory(error, "the demo");
     }
+    if (!status)
+        status = find_models(error);
     if (!status)
         status = make_room(demo, o->replace, error);
     bool begun = !status;

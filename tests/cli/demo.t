@@ -50,9 +50,12 @@ $ sonde demo -q --replace > /dev/null; sonde info sonde-demo/counter.db --json |
 > ['strings']
 
 == where it cannot write, or has no models
+require sonde info counter && sonde info english
 $ touch file; sonde demo -o file/d
 ! sonde demo: file/d: cannot make the directory: File exists
 ? 2
-$ mkdir empty; cp "$SONDE" empty/sonde; cd empty; SONDE_MODELS= ./sonde demo -o d
-! sonde demo: record: counter: a bundled model, but it is neither in $SONDE_MODELS nor in share/sonde/models or tools/models beside the program
-? 2
+
+== where the models are not
+$ mkdir empty; cp "$SONDE" empty/sonde; cd empty; SONDE_MODELS= ./sonde demo -o d; ls
+! sonde demo: counter: a bundled model, but it is neither in $SONDE_MODELS nor in share/sonde/models or tools/models beside the program
+> sonde
