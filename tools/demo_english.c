@@ -9,8 +9,8 @@
 #include "tools/demo.h"
 #include "tools/demo_fields.h"
 
-#define PROMPT "a dog is a kind of"
-#define ATTENTION_TEXT "a dog is a kind of animal that people keep"
+#define PROMPT "oak: any of various trees of the"
+#define ATTENTION_TEXT "physician: a person who treats people that are sick"
 #define ATTENTION_STRING "shuffle-2:n=1,len=20..20,generator=walk,seed=7"
 /* Every token behind the fourth gets the field of its line. */
 #define TOPIC_SQL                                                                                  \
@@ -203,10 +203,10 @@ static void tell_neurons(struct sonde_demo *demo, struct sonde_demo_section *s,
         (long long)lines->n);
     s->seen = sonde_demo_print(
         demo,
-        "Triggers (marked) from lines on one topic, and promoted words of the same topic, read "
-        "from the weights alone. The purest neuron has %.0f %% of its lines in one field; with "
-        "the fields dealt out to the lines at random, the purest of all neurons in 20 draws has "
-        "%.0f %%.",
+        "Triggers (marked) with many lines of one field among them, and promoted words, read from "
+        "the weights alone, several of which belong to the same field. The purest neuron has "
+        "%.0f %% of its lines in one field; with the fields dealt out to the lines at random, the "
+        "purest of all neurons in 20 draws has %.0f %%.",
         100 * share, 100 * control);
     s->opposite = "Random fields that give neurons as pure: then, with so many neurons to choose "
                   "from, purity means nothing. Promoted words that have nothing to do with the "
