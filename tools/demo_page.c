@@ -212,13 +212,14 @@ void sonde_demo_next(struct sonde_demo *demo)
                  "the model write, or take one of your own instead of `english`, a folder in "
                  "Hugging Face layout. `sonde probes` lists the probes, `sonde train --help` says "
                  "how to make a model, and `sonde study emergent-stack -o study` re-runs the paper "
-                 "that this page shortens, in some minutes.";
+                 "that this page shortens, in some minutes. A build leaves the program in "
+                 "`build/tools/sonde`.";
     sonde_buf_puts(&report, "sonde report ");
     sonde_cli_quote(&report, sonde_demo_path(demo, "counter.db"));
     sonde_buf_puts(&report, " -o ");
     sonde_cli_quote(&report, sonde_demo_path(demo, "counter.html"));
     add_line(demo, s, sonde_demo_print(demo, "%s", report.data ? report.data : ""));
-    add_line(demo, s, "sonde generate english --prompt 'a violin is'");
+    add_line(demo, s, "sonde generate english --prompt 'a physician is'");
     add_line(demo, s, "sonde info english");
     add_line(demo, s, "sonde models");
     sonde_buf_finish(&report);
