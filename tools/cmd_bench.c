@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "core/tensor/gemm.h"
-#include "tools/bench.h"
-#include "tools/bench_model.h"
+#include "tools/bench/bench.h"
+#include "tools/bench/bench_model.h"
 #include "tools/bundled.h"
 #include "tools/commands.h"
 

@@ -7,7 +7,7 @@
 #include "core/corpus/formal.h"
 #include "tools/commands.h"
 #include "tools/input.h"
-#include "tools/labelling.h"
+#include "tools/label/labelling.h"
 
 struct label_options {
     const char *set, *run, *builtin, *language, *from, *conllu, *column, *sql;

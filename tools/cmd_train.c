@@ -3,7 +3,7 @@
 
 #include "core/base/rng.h"
 #include "tools/commands.h"
-#include "tools/train_run.h"
+#include "tools/train/train_run.h"
 
 #define MEM_DEFAULT ((int64_t)2 << 30)
 

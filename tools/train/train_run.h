@@ -7,12 +7,12 @@
  * checkpoint gets its name once it is whole. With "select": "best" the best model so far is in
  * best/.
  */
-#ifndef SONDE_TOOLS_TRAIN_RUN_H
-#define SONDE_TOOLS_TRAIN_RUN_H
+#ifndef SONDE_TOOLS_TRAIN_TRAIN_RUN_H
+#define SONDE_TOOLS_TRAIN_TRAIN_RUN_H
 
 #include "analysis/report/result.h"
 #include "core/base/hash.h"
-#include "tools/train_input.h"
+#include "tools/train/train_input.h"
 
 struct sonde_train_run_options {
     const char *recipe; /* path */

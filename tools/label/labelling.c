@@ -1,4 +1,4 @@
-#include "tools/labelling.h"
+#include "tools/label/labelling.h"
 
 enum sonde_status sonde_labelling_begin(const struct sonde_labelling *l, enum sonde_label_kind kind,
                                         enum sonde_row_space space, const char *origin,

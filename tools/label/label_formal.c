@@ -5,7 +5,7 @@
 
 #include "core/base/json.h"
 #include "core/corpus/formal.h"
-#include "tools/labelling.h"
+#include "tools/label/labelling.h"
 
 struct formal_labelling {
     struct sonde_labelling *l;

@@ -8,7 +8,7 @@
 
 #include "core/base/file.h"
 #include "core/base/num.h"
-#include "tools/train_run.h"
+#include "tools/train/train_run.h"
 
 #define LOG_MAX_BYTES ((int64_t)1 << 30)
 #define LINES_MAX ((int64_t)1 << 24)

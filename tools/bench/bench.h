@@ -1,6 +1,6 @@
 /* What the parts of `sonde bench` share. Private to the bench command. */
-#ifndef SONDE_TOOLS_BENCH_H
-#define SONDE_TOOLS_BENCH_H
+#ifndef SONDE_TOOLS_BENCH_BENCH_H
+#define SONDE_TOOLS_BENCH_BENCH_H
 
 #include "core/model/model.h"
 #include "tools/cli.h"

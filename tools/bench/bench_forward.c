@@ -5,7 +5,7 @@
 #include "core/base/rng.h"
 #include "core/model/recorder.h"
 #include "core/tensor/gemm.h"
-#include "tools/bench.h"
+#include "tools/bench/bench.h"
 
 enum { ROWS = 256, INNER = 768, COLUMNS = 3072, REPEATS = 3 };
 

@@ -6,8 +6,8 @@
 
 #include "core/base/rng.h"
 #include "core/train/trainer.h"
-#include "tools/bench.h"
-#include "tools/train_input.h"
+#include "tools/bench/bench.h"
+#include "tools/train/train_input.h"
 
 enum {
     REPEATS = 4,

@@ -5,7 +5,7 @@
 
 #include "core/base/rng.h"
 #include "probes/registry.h"
-#include "tools/bench.h"
+#include "tools/bench/bench.h"
 
 enum { CLASSES = 12 };
 static const int64_t WIDTH = 256, SEQUENCES = 200, TOKENS = 100;

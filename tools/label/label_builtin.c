@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/labelling.h"
+#include "tools/label/labelling.h"
 
 const char *const sonde_label_builtins[] = {
     "token-id",

@@ -1,4 +1,4 @@
-#include "tools/bench_model.h"
+#include "tools/bench/bench_model.h"
 
 #include <errno.h>
 #include <stdio.h>

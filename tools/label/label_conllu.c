@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/base/num.h"
-#include "tools/labelling.h"
+#include "tools/label/labelling.h"
 
 #define VALUE_MAX 4096
 

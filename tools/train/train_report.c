@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "tools/train_run.h"
+#include "tools/train/train_run.h"
 
 enum {
     CURVE_ROWS = 20,   /* of the table */

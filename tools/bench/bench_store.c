@@ -9,8 +9,8 @@
 #include "core/base/file.h"
 #include "core/base/rng.h"
 #include "storage/store.h"
-#include "tools/bench.h"
-#include "tools/bench_model.h"
+#include "tools/bench/bench.h"
+#include "tools/bench/bench_model.h"
 
 enum { STREAMS = 4, WIDTH = 768, TOKENS = 256, SEQUENCES = 80, BATCH = 20, REPEATS = 3 };
 

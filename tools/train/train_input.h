@@ -1,8 +1,8 @@
 /*
  * What a recipe of `sonde train` says of data, opened: tokenizer, the model's config, examples.
  */
-#ifndef SONDE_TOOLS_TRAIN_INPUT_H
-#define SONDE_TOOLS_TRAIN_INPUT_H
+#ifndef SONDE_TOOLS_TRAIN_TRAIN_INPUT_H
+#define SONDE_TOOLS_TRAIN_TRAIN_INPUT_H
 
 #include "core/base/progress.h"
 #include "core/corpus/formal.h"

@@ -9,7 +9,7 @@
 
 #include "core/base/file.h"
 #include "core/base/num.h"
-#include "tools/train_run.h"
+#include "tools/train/train_run.h"
 
 enum { PATH_BYTES = 4096 };
 

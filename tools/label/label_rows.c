@@ -5,7 +5,7 @@
 
 #include "core/base/num.h"
 #include "tools/delimited.h"
-#include "tools/labelling.h"
+#include "tools/label/labelling.h"
 
 /* Which field holds what; -1 = the file has no such column. */
 struct places {

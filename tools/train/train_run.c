@@ -1,4 +1,4 @@
-#include "tools/train_run.h"
+#include "tools/train/train_run.h"
 
 #include <errno.h>
 #include <fcntl.h>

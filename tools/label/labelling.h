@@ -1,6 +1,6 @@
 /* Labelling: what the ways of `sonde label` share. Private to the label command. */
-#ifndef SONDE_TOOLS_LABELLING_H
-#define SONDE_TOOLS_LABELLING_H
+#ifndef SONDE_TOOLS_LABEL_LABELLING_H
+#define SONDE_TOOLS_LABEL_LABELLING_H
 
 #include "core/corpus/corpus.h"
 #include "storage/store.h"

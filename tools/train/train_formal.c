@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
-#include "tools/train_input.h"
+#include "tools/train/train_input.h"
 
 /* One string at a time; the arrays grow with the longest. */
 struct formal_reader {

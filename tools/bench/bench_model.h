@@ -1,7 +1,7 @@
 /* A model for measuring: the shape of four layers of GPT-2 small, random weights, in a folder that
  * is gone once the model is open. */
-#ifndef SONDE_TOOLS_BENCH_MODEL_H
-#define SONDE_TOOLS_BENCH_MODEL_H
+#ifndef SONDE_TOOLS_BENCH_BENCH_MODEL_H
+#define SONDE_TOOLS_BENCH_BENCH_MODEL_H
 
 #include "core/model/model.h"
 

@@ -1,4 +1,4 @@
-#include "tools/train_input.h"
+#include "tools/train/train_input.h"
 
 #include <stdlib.h>
 #include <string.h>
