@@ -13,7 +13,7 @@
 #define SONDE_DEMO_SECTIONS 8
 #define SONDE_DEMO_FIGURES 4   /* of a section */
 #define SONDE_DEMO_COMMANDS 12 /* of a section */
-#define SONDE_DEMO_CARDS 6
+#define SONDE_DEMO_CARDS 3
 #define SONDE_DEMO_NUMBERS 4
 #define SONDE_DEMO_TEXT_MAX 2000 /* bytes of a text that is printed */
 

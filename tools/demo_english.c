@@ -197,9 +197,9 @@ static void tell_neurons(struct sonde_demo *demo, struct sonde_demo_section *s,
         "it makes likelier its value. The cards are picked by a rule, not by hand. Of a neuron's "
         "twenty strongest triggers in %lld lines that the model was not trained on, at least a "
         "quarter of the lines are of one field of WordNet, and half of the twenty tokens that it "
-        "promotes most are whole words. Of the neurons of each field that one is shown which "
-        "promotes most words that are typical of it (dark: in the field's lines at least three "
-        "times as common as in others).",
+        "promotes most are whole words. Shown are the neurons of the three fields that do best by "
+        "the share of their lines times one plus the promoted words that are typical of the field "
+        "(dark: in the field's lines at least three times as common as in others).",
         (long long)lines->n);
     s->seen = sonde_demo_print(
         demo,

@@ -203,9 +203,8 @@ static void count_typical(const struct sonde_demo_lines *lines, const struct son
 
 static bool is_better(const struct sonde_demo_neuron *a, const struct sonde_demo_neuron *b)
 {
-    int64_t left = a->same * b->lines, right = b->same * a->lines;
-    if (a->typical != b->typical)
-        return a->typical > b->typical;
+    int64_t left = (1 + a->typical) * a->same * b->lines;
+    int64_t right = (1 + b->typical) * b->same * a->lines;
     return left != right ? left > right : a->activation > b->activation;
 }
 

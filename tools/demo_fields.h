@@ -48,8 +48,8 @@ struct sonde_demo_neuron {
 };
 /* Over tables keys and values of a kv-memory result, whose sequences are the lines in order.
  * Neurons count whose triggers lie in eight lines or more, a quarter of them of one field. At
- * most n of them, each of another field, best first: most typical tokens, then largest share of
- * lines, then largest activation. Returns how many. */
+ * most n of them, each of another field, best first: by the share of their
+ * lines times one plus the typical tokens, then by activation. Returns how many. */
 int64_t sonde_demo_pick_neurons(const struct sonde_demo_lines *lines,
                                 const struct sonde_table *keys, const struct sonde_table *values,
                                 struct sonde_demo_neuron *out, int64_t n);

@@ -37,7 +37,7 @@ $ python3 -c "
 \ print(re.findall('<section id=\"([^\"]*)\"', t))
 \ print(len(re.findall('<figure', t)), len(re.findall('<article', t)), 'http://' in re.sub('xmlns[^ >]*', '', t), '<script' in t)"
 > ['depth', 'where', 'use', 'attention', 'lens', 'neurons', 'topic', 'next', 'checks']
-> 7 6 False False
+> 7 3 False False
 
 == every command of the page works, also where it has been run
 require sonde info counter && sonde info english
