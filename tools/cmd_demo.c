@@ -5,7 +5,7 @@
 #include "core/base/file.h"
 #include "tools/bundled.h"
 #include "tools/commands.h"
-#include "tools/demo.h"
+#include "tools/demo/demo.h"
 
 #define FOLDER_DEFAULT "sonde-demo"
 

@@ -4,7 +4,7 @@
 
 #include "core/base/file.h"
 #include "tests/support/check.h"
-#include "tools/demo_fields.h"
+#include "tools/demo/demo_fields.h"
 
 /* Lines 0-9 animals, 10-19 plants, 20 and 21 verbs, 22 an adjective, 23-25 other nouns. */
 static void make_lines(struct sonde_demo_lines *lines, const char *path)

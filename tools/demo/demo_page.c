@@ -8,7 +8,7 @@
 #include "core/base/num.h"
 #include "tools/bundled.h"
 #include "tools/cli_call.h"
-#include "tools/demo.h"
+#include "tools/demo/demo.h"
 
 #define WORDS_MAX 48
 

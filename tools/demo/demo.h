@@ -3,8 +3,8 @@
  * are run as if they had been typed (cli_call.h); the page shows them, so a reader can type them
  * too. demo_counter.c and demo_english.c fill the sections, demo_page.c keeps and draws them.
  */
-#ifndef SONDE_TOOLS_DEMO_H
-#define SONDE_TOOLS_DEMO_H
+#ifndef SONDE_TOOLS_DEMO_DEMO_H
+#define SONDE_TOOLS_DEMO_DEMO_H
 
 #include "analysis/report/article.h"
 #include "core/base/arena.h"

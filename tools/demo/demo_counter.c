@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/demo.h"
+#include "tools/demo/demo.h"
 
 #define LANGUAGE "shuffle-2:n=300,len=2..30,generator=walk,seed=7"
 #define TEST_LANGUAGE "shuffle-2:n=500,len=2..50,generator=walk,seed=8"

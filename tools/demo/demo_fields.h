@@ -2,8 +2,8 @@
  * The demo's English sentences with what is known of each, and the rule that picks neurons to show:
  * those whose strongest triggers come from lines of one field.
  */
-#ifndef SONDE_TOOLS_DEMO_FIELDS_H
-#define SONDE_TOOLS_DEMO_FIELDS_H
+#ifndef SONDE_TOOLS_DEMO_DEMO_FIELDS_H
+#define SONDE_TOOLS_DEMO_DEMO_FIELDS_H
 
 #include "analysis/report/result.h"
 #include "core/base/status.h"

@@ -6,8 +6,8 @@
 
 #include "core/base/file.h"
 #include "tools/bundled.h"
-#include "tools/demo.h"
-#include "tools/demo_fields.h"
+#include "tools/demo/demo.h"
+#include "tools/demo/demo_fields.h"
 
 #define PROMPT "oak: any of various trees of the"
 #define ATTENTION_TEXT "physician: a person who treats people that are sick"

@@ -1,4 +1,4 @@
-#include "tools/demo_fields.h"
+#include "tools/demo/demo_fields.h"
 
 #include <stdio.h>
 #include <stdlib.h>
