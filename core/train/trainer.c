@@ -518,6 +518,11 @@ enum sonde_status sonde_trainer_count_steps(struct sonde_trainer *t, int64_t n_e
             advance(t, &step);
             status = skip_idle_end(t, error);
         }
+        if (status == SONDE_STATUS_OK &&
+            !sonde_progress_update(t->options.progress, "count steps", t->position.epoch, n_counted,
+                                   "epochs")) {
+            status = sonde_error_set(error, SONDE_STATUS_CANCELLED, "stopped");
+        }
     }
     t->position = before;
     if (status == SONDE_STATUS_OK && t->epochs_alike && !sonde_mul_i64(n, n_epochs, &n)) {

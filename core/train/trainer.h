@@ -49,10 +49,11 @@ struct sonde_trainer_options {
     int64_t batch_sequences, batch_tokens;
     bool shuffle; /* a new order every epoch, drawn from (seed, epoch); false = in order */
     uint64_t seed;
-    int n_lanes;             /* 0 = SONDE_TRAINER_LANES */
-    size_t max_bytes;        /* gradients, states and lanes together; 0 = no limit */
-    struct sonde_pool *pool; /* NULL = the calling thread alone */
-    double mask_rate;        /* of masked tokens; 0 = 0.15 */
+    int n_lanes;                           /* 0 = SONDE_TRAINER_LANES */
+    size_t max_bytes;                      /* gradients, states and lanes together; 0 = no limit */
+    struct sonde_pool *pool;               /* NULL = the calling thread alone */
+    const struct sonde_progress *progress; /* of counting steps; may be NULL */
+    double mask_rate;                      /* of masked tokens; 0 = 0.15 */
     int32_t mask_id;
 };
 
@@ -99,7 +100,8 @@ SONDE_MUST_USE enum sonde_status sonde_trainer_step(struct sonde_trainer *traine
 SONDE_MUST_USE enum sonde_status sonde_trainer_epoch(struct sonde_trainer *trainer,
                                                      const struct sonde_progress *progress,
                                                      double *mean_loss, struct sonde_error *error);
-/* Steps of the first n epochs: exact, though batches by tokens differ from epoch to epoch. */
+/* Steps of the first n epochs: exact, though batches by tokens differ from epoch to epoch.
+ * CANCELLED where the options' progress asked for it; sonde_trainer_create may count too. */
 SONDE_MUST_USE enum sonde_status sonde_trainer_count_steps(struct sonde_trainer *trainer,
                                                            int64_t n_epochs, int64_t *n_steps,
                                                            struct sonde_error *error);

@@ -162,12 +162,29 @@ $ python3 $CLI/recipe.py > r.json; sonde train r.json -o out --steps 7 -q > /dev
 $ sonde train r.json -o out --resume --json -q | python3 $CLI/js.py "s['steps']"
 > 18
 
+== another corpus or tokenizer than the checkpoint's is noticed
+$ printf 'one two three four\nfour three two one\n' > t.txt; sonde tokenizer train --file t.txt --vocab-size 270 -o tokenizer.json -q > /dev/null; python3 $CLI/recipe.py model='{"model_type": "sonde", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8, "position": "learned", "max_position_embeddings": 64}' -init corpus='{"file": "t.txt"}' validation='[{"name": "v", "file": "v.txt"}]' objective='"next-token"' tokenizer='"tokenizer.json"' batch='{"sequences": 1}' > r.json; cp t.txt v.txt; sonde train r.json -o out --steps 3 -q > /dev/null; cp t.txt t; cp tokenizer.json k; printf 'one two three four\nfour three two two\n' > t.txt; sonde train r.json -o out --resume
+! sonde train: the corpus, a validation or the tokenizer is not what it was when out/checkpoints/step-00000003/state.safetensors was made: --resume needs the same data
+? 2
+$ printf 'four three two one\none two three four\n' > t.txt; sonde train r.json -o out --resume -q 2>&1 | cut -c 1-40; cp t t.txt; cp t v.txt; echo one >> v.txt; sonde train r.json -o out --resume -q 2>&1 | cut -c 1-40; cp t v.txt; echo >> tokenizer.json; sonde train r.json -o out --resume -q 2>&1 | cut -c 1-40
+> sonde train: the corpus, a validation or
+> sonde train: the corpus, a validation or
+> sonde train: the corpus, a validation or
+$ cp k tokenizer.json; sonde train r.json -o out --resume --json -q | python3 $CLI/js.py "r['parameters']['resumed_at'], s['steps']"
+> (3, 12)
+
 == memory is counted before it is asked for
 $ python3 $CLI/recipe.py model.hidden_size=16384 > r.json; sonde train r.json -o out --mem 100M
 ! sonde train: the model's weights alone take more than 100 MiB of memory
 ? 2
 $ python3 $CLI/recipe.py 'corpus.formal="dyck-1:n=1000000,len=2..200"' > r.json; sonde train r.json -o out --mem 1M
 ! sonde train: train: the examples take more than 1 MiB of memory
+? 2
+$ python3 -c "for i in range(200000): print('{\"t\": \"a\", \"k\": \"%d\"}' % (i * 7919 % 200000))" > t.jsonl; printf 'a a\n' > t.txt; sonde tokenizer train --file t.txt --vocab-size 256 -o tokenizer.json -q > /dev/null; python3 $CLI/recipe.py model='{"model_type": "sonde", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8, "position": "learned", "max_position_embeddings": 4}' -init corpus='{"jsonl": "t.jsonl", "field": "t", "label": "k"}' validation='[]' objective='"classification"' tokenizer='"tokenizer.json"' > c.json; sonde train c.json -o out --mem 1M
+! sonde train: corpus: the names of the classes take more than 1 MiB of memory
+? 2
+$ timeout 20 "$SONDE" train c.json -o out --mem 16M
+!~ sonde train: training needs *
 ? 2
 $ python3 $CLI/recipe.py 'validation=[{"name": "a", "formal": "dyck-1:n=1000000,len=2..200"}]' > r.json; sonde train r.json -o out --mem 1M
 !~ sonde train: a: the examples take more than * of memory

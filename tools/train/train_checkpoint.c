@@ -138,7 +138,7 @@ enum sonde_status sonde_train_checkpoint_write(const struct sonde_train_run *run
         remove_checkpoint(partial); /* of a process that was killed */
         status = sonde_train_write_model(run, partial, error);
         if (!status)
-            status = sonde_trainer_save(run->trainer, state, run->recipe_hash, error);
+            status = sonde_trainer_save(run->trainer, state, run->note, error);
         if (!status && rename(partial, whole) != 0)
             status = sonde_error_set(error, SONDE_STATUS_IO, "%s: %s", whole, strerror(errno));
         sync_folder(all);

@@ -7,7 +7,6 @@
 #include "core/base/num.h"
 #include "core/corpus/corpus.h"
 
-#define CLASSES_MAX ((int64_t)1 << 20)
 #define TOKENS_MAX ((int64_t)1 << 31)
 
 void sonde_train_input_close(struct sonde_train_input **input)
@@ -17,11 +16,9 @@ void sonde_train_input_close(struct sonde_train_input **input)
     struct sonde_train_input *in = *input;
     for (int64_t i = 0; in->validation && i < in->recipe->n_validations; i++)
         sonde_examples_destroy(&in->validation[i]);
-    for (int64_t i = 0; i < in->n_classes; i++)
-        free(in->class_name[i]);
     for (int i = 0; i < in->n_files; i++)
         sonde_buf_finish(&in->file[i].bytes);
-    free(in->class_name);
+    sonde_train_classes_finish(&in->classes);
     free(in->validation);
     free(in->validation_bytes);
     sonde_examples_destroy(&in->train);
@@ -133,45 +130,44 @@ static bool is_taken(const struct sonde_recipe_corpus *c, int64_t ordinal)
     return !c->only_every || ordinal % c->only_every == c->only_every - 1;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* The different labels of the corpus. */
-static enum sonde_status read_classes(struct sonde_train_input *in, struct sonde_error *error)
+static enum sonde_status read_classes(struct sonde_train_input *in, int64_t max_bytes,
+                                      const struct sonde_progress *progress,
+                                      struct sonde_error *error)
 {
     struct sonde_corpus *labels = NULL;
     const struct sonde_recipe_corpus *c = &in->recipe->corpus;
-    int64_t capacity = 0, taken = 0;
+    struct sonde_train_classes *classes = &in->classes;
+    int64_t taken = 0;
     enum sonde_status status = open_corpus(c, c->label, &labels, error);
     while (!status && (!c->limit || taken < c->limit)) {
         const struct sonde_corpus_item *item = NULL;
+        int64_t done, total;
         status = sonde_corpus_next(labels, &item, error);
         if (status || !item)
             break;
-        if (!is_taken(c, item->ordinal))
+        sonde_corpus_position(labels, &done, &total);
+        if (!sonde_progress_update(progress, "read labels", done, total, "bytes"))
+            status = sonde_error_set(error, SONDE_STATUS_CANCELLED, "stopped");
+        if (status || !is_taken(c, item->ordinal))
             continue;
         taken++;
-        bool known = false;
-        for (int64_t i = in->n_classes - 1; i >= 0 && !known; i--)
-            known = strcmp(in->class_name[i], item->text) == 0;
-        if (known)
-            continue;
-        if (!sonde_grow((void **)&in->class_name, &capacity, in->n_classes + 1,
-                        sizeof(*in->class_name), CLASSES_MAX) ||
-            !(in->class_name[in->n_classes] = sonde_strdup(item->text)))
-            status = sonde_error_memory(error, "the classes");
-        else
-            in->n_classes++;
+        status = sonde_train_classes_add(classes, item->text, error);
+        if (!status && max_bytes && classes->bytes > max_bytes) {
+            char have[SONDE_FORMAT_F64_MAX];
+            sonde_format_bytes(have, max_bytes);
+            status = sonde_error_set(error, SONDE_STATUS_LIMIT,
+                                     "corpus: the names of the classes take more than %s of memory",
+                                     have);
+        }
     }
     sonde_corpus_close(&labels);
-    if (!status && in->n_classes < 2)
+    if (!status && classes->n < 2)
         status = sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                  "corpus: \"%s\" has %lld different values, expected 2 or more",
-                                 in->recipe->corpus.label, (long long)in->n_classes);
+                                 in->recipe->corpus.label, (long long)classes->n);
     if (!status)
-        qsort(in->class_name, (size_t)in->n_classes, sizeof(*in->class_name), compare_names);
+        sonde_train_classes_sort(classes);
     return status;
 }
 
@@ -190,8 +186,8 @@ static enum sonde_status complete_config(struct sonde_train_input *in, struct so
         strcmp(sonde_json_string(sonde_json_get(model, "model_type"), ""), "sonde") == 0;
     struct sonde_buf text = { 0 };
     int64_t n_outputs = -1;
-    if (in->n_classes > 0)
-        n_outputs = in->n_classes;
+    if (in->classes.n > 0)
+        n_outputs = in->classes.n;
     enum sonde_status status = SONDE_STATUS_OK;
     if (*in->formal_ids && (in->recipe->options.objective == SONDE_OBJECTIVE_K_HOT_MSE ||
                             in->recipe->options.objective == SONDE_OBJECTIVE_K_HOT_BCE)) {
@@ -225,7 +221,8 @@ static enum sonde_status complete_config(struct sonde_train_input *in, struct so
 }
 
 enum sonde_status sonde_train_input_open(struct sonde_train_input **out,
-                                         const struct sonde_recipe *recipe,
+                                         const struct sonde_recipe *recipe, int64_t max_bytes,
+                                         const struct sonde_progress *progress,
                                          struct sonde_error *error)
 {
     struct sonde_train_input *in = calloc(1, sizeof(*in));
@@ -244,7 +241,7 @@ enum sonde_status sonde_train_input_open(struct sonde_train_input **out,
                                  "mask: \"%s\": without a tokenizer the token is an id",
                                  recipe->mask_token);
     if (!status && recipe->corpus.label)
-        status = read_classes(in, error);
+        status = read_classes(in, max_bytes, progress, error);
     if (!status)
         status = complete_config(in, error);
     if (status) {
@@ -348,12 +345,10 @@ static enum sonde_status take_item(struct reading *r, const struct sonde_corpus_
 static enum sonde_status find_class(const struct sonde_train_input *in, const char *label,
                                     int64_t *out, struct sonde_error *error)
 {
-    char *const *found = bsearch(&label, in->class_name, (size_t)in->n_classes,
-                                 sizeof(*in->class_name), compare_names);
-    if (!found)
+    *out = sonde_train_classes_find(&in->classes, label);
+    if (*out < 0)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "the label \"%.60s\" is not in the training corpus", label);
-    *out = found - in->class_name;
     return SONDE_STATUS_OK;
 }
 
@@ -458,9 +453,10 @@ enum sonde_status sonde_train_input_read(struct sonde_train_input *in,
     int64_t train_bytes;
     if (!in->validation || !in->validation_bytes)
         return sonde_error_memory(error, "the validation");
-    enum sonde_status status = read_corpus(in, &recipe->corpus, spec, max_bytes, progress,
-                                           &in->train, &train_bytes, error);
-    int64_t left = max_bytes;
+    int64_t left = max_bytes - in->classes.bytes;
+    enum sonde_status status =
+        read_corpus(in, &recipe->corpus, spec, max_bytes ? (left > 1 ? left : 1) : 0, progress,
+                    &in->train, &train_bytes, error);
     if (!status)
         left -= sonde_examples_bytes(in->train);
     for (int64_t i = 0; i < recipe->n_validations && !status; i++) {

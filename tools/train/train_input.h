@@ -8,6 +8,7 @@
 #include "core/corpus/formal.h"
 #include "core/text/tokenizer.h"
 #include "core/train/recipe.h"
+#include "tools/train/train_classes.h"
 
 /* A file that goes into the output folder beside the weights. */
 struct sonde_train_file {
@@ -23,17 +24,19 @@ struct sonde_train_input {
     int n_files;
     char formal_ids[SONDE_FORMAL_MAX_SYMBOLS + 2]; /* the symbols in the order of ids, or "" */
     int32_t eos, mask_id;                          /* -1 = none */
-    char **class_name;                             /* [n_classes] in the order of bytes */
-    int64_t n_classes;
+    struct sonde_train_classes classes;            /* sorted */
     struct sonde_json *config; /* the model's, with what the tokenizer and the classes say */
     struct sonde_examples *train;
     struct sonde_examples **validation; /* [recipe->n_validations] */
     int64_t *validation_bytes;          /* [recipe->n_validations] of their texts; 0 for ids */
 };
 
-/* Opens the tokenizer and completes the config; the recipe outlives the input. */
+/* Opens the tokenizer, reads the classes and completes the config; the recipe outlives the input.
+ * max_bytes: of the classes' memory; 0 = no limit. */
 SONDE_MUST_USE enum sonde_status sonde_train_input_open(struct sonde_train_input **out,
                                                         const struct sonde_recipe *recipe,
+                                                        int64_t max_bytes,
+                                                        const struct sonde_progress *progress,
                                                         struct sonde_error *error);
 /* Reads all examples. spec: of the model that was made from the config. max_bytes: of the examples'
  * memory; 0 = no limit. */

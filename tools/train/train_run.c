@@ -148,7 +148,7 @@ static enum sonde_status lock_folder(struct sonde_train_run *r, struct sonde_err
 static int64_t examples_bytes(const struct sonde_train_run *r)
 {
     struct sonde_site_set logits = { 0 };
-    int64_t bytes = sonde_examples_bytes(r->input->train), longest = 0;
+    int64_t bytes = sonde_examples_bytes(r->input->train) + r->input->classes.bytes, longest = 0;
     sonde_site_set_add(&logits, (struct sonde_site){ SONDE_SITE_LOGITS, -1 });
     for (int64_t i = 0; i < r->recipe->n_validations; i++) {
         const int64_t tokens = sonde_examples_longest(r->input->validation[i]);
@@ -175,7 +175,8 @@ static enum sonde_status check_head(const struct sonde_train_run *r, struct sond
 /* The examples, validations and the trainer share the budget. */
 static enum sonde_status make_trainer(struct sonde_train_run *r, struct sonde_error *error)
 {
-    enum sonde_status status = sonde_train_input_open(&r->input, r->recipe, error);
+    enum sonde_status status = sonde_train_input_open(&r->input, r->recipe, r->options.max_bytes,
+                                                      r->options.progress, error);
     struct sonde_init init = r->recipe->init;
     init.max_bytes = r->options.max_bytes; /* the gradients of a lane take as much */
     if (!status)
@@ -191,8 +192,12 @@ static enum sonde_status make_trainer(struct sonde_train_run *r, struct sonde_er
                                         r->options.progress, error);
     if (status)
         return status;
+    status = sonde_train_note_make(r, error);
+    if (status)
+        return status;
     struct sonde_trainer_options options = r->recipe->options;
     options.pool = r->options.pool;
+    options.progress = r->options.progress;
     options.mask_id = r->input->mask_id;
     if (r->options.max_bytes) {
         const int64_t left = r->options.max_bytes - examples_bytes(r);
@@ -215,8 +220,11 @@ static enum sonde_status resume(struct sonde_train_run *r, struct sonde_error *e
     enum sonde_status status = sonde_train_checkpoint_find(r->options.folder, &state, error);
     r->resumed_at = 0;
     if (!status && state) {
-        status = sonde_trainer_load(r->trainer, state, r->recipe_hash, error);
-        if (status == SONDE_STATUS_ARGUMENT)
+        status = sonde_train_note_check(r, state, error);
+        const bool same_data = !status;
+        if (!status)
+            status = sonde_trainer_load(r->trainer, state, r->note, error);
+        if (status == SONDE_STATUS_ARGUMENT && same_data)
             sonde_error_prepend(error, "another recipe (or another seed) made %s",
                                 r->options.folder);
         if (status == SONDE_STATUS_FORMAT || status == SONDE_STATUS_IO ||

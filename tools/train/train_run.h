@@ -46,6 +46,7 @@ struct sonde_train_run {
     struct sonde_recipe *recipe;
     struct sonde_buf recipe_bytes;
     char recipe_hash[SONDE_SHA256_HEX];
+    char note[2 * SONDE_SHA256_HEX]; /* of checkpoints: recipe_hash, and a hash of the data */
     struct sonde_train_input *input;
     struct sonde_model *model;
     struct sonde_trainer *trainer;
@@ -95,6 +96,15 @@ SONDE_MUST_USE enum sonde_status sonde_train_log_close(struct sonde_train_run *r
 /* The step of the validation whose first loss is least so far, *loss with it; -1 and infinity where
  * there is none. */
 int64_t sonde_train_best_step(const struct sonde_train_run *run, double *loss);
+/* For train_run.c: hashes the tokenizer's files and all examples, their targets and their order,
+ * into run->note. CANCELLED where the progress asked for it. */
+SONDE_MUST_USE enum sonde_status sonde_train_note_make(struct sonde_train_run *run,
+                                                       struct sonde_error *error);
+/* ARGUMENT where the checkpoint is of this recipe with other data. Of other recipes it says
+ * nothing: the trainer refuses them. */
+SONDE_MUST_USE enum sonde_status sonde_train_note_check(const struct sonde_train_run *run,
+                                                        const char *state,
+                                                        struct sonde_error *error);
 /* For train_run.c: checkpoints below DIR/checkpoints. */
 SONDE_MUST_USE enum sonde_status sonde_train_checkpoint_write(const struct sonde_train_run *run,
                                                               struct sonde_error *error);

@@ -185,6 +185,16 @@ static void test_classes_and_rows(void **state)
 
 /* Batches by tokens differ from epoch to epoch; the count says exactly how many there will be, and
  * sequences without a row that counts make no steps. */
+static bool stop_at_second_epoch(void *ctx, const char *what, int64_t done, int64_t total,
+                                 const char *unit)
+{
+    (void)what;
+    (void)total;
+    (void)unit;
+    ++*(int *)ctx;
+    return done < 1;
+}
+
 static void test_counted_steps(void **state)
 {
     struct sonde_model *model = train_counter_model("dyck-1", 5);
@@ -207,6 +217,22 @@ static void test_counted_steps(void **state)
     assert_int_equal(sonde_trainer_position(trainer)->step, n_steps);
     assert_int_equal(sonde_trainer_position(trainer)->tokens, 3 * sonde_examples_tokens(set));
     sonde_trainer_destroy(&trainer);
+    /* Counting can be stopped, also where the trainer is made. */
+    int n_calls = 0;
+    const struct sonde_progress progress = { .ctx = &n_calls, .update = stop_at_second_epoch };
+    options.progress = &progress;
+    assert_int_equal(sonde_trainer_create(&trainer, model, &source, &options, NULL),
+                     SONDE_STATUS_OK);
+    assert_int_equal(n_calls, 0);
+    assert_int_equal(sonde_trainer_count_steps(trainer, 1 << 20, &n_steps, NULL),
+                     SONDE_STATUS_CANCELLED);
+    assert_in_range(n_calls, 2, n_steps);
+    assert_int_equal(sonde_trainer_position(trainer)->step, 0);
+    sonde_trainer_destroy(&trainer);
+    options.schedule_epochs = 1 << 20;
+    assert_int_equal(sonde_trainer_create(&trainer, model, &source, &options, NULL),
+                     SONDE_STATUS_CANCELLED);
+    assert_null(trainer);
     /* Only the second and the fourth of nine examples have something to learn. */
     assert_int_equal(sonde_examples_create(&idle, 2, NULL), SONDE_STATUS_OK);
     for (int i = 0; i < 9; i++) {
