@@ -79,7 +79,8 @@ static void builtins_are_listed(void **state)
     assert_null(found);
     assert_string_equal(error.text,
                         "no probe \"liner\" (nearest: linear; there are: linear, ridge, "
-                        "lda, mean-difference, logit-lens, kv-memory, attention)");
+                        "lda, mean-difference, covariance, correlation, mlp, logit-lens, "
+                        "kv-memory, attention)");
     sonde_probe_registry_destroy(&registry);
     assert_null(registry);
     sonde_probe_registry_destroy(&registry);
