@@ -10,7 +10,7 @@
 
 struct tokenizer_options {
     const char *file, *jsonl, *field, *bos, *output;
-    bool whole;
+    bool whole, replace;
     int64_t vocab_size, min_frequency;
     struct sonde_cli_texts special;
 };
@@ -37,8 +37,39 @@ static const struct sonde_cli_option options[] = {
       "the special token that stands before every text", NULL, 0, 0 },
     { "output", 'o', SONDE_CLI_TEXT, offsetof(struct tokenizer_options, output), "FILE|DIR",
       "where to write: a .json file, or a folder for its tokenizer.json", NULL, 0, 0 },
+    { "replace", 0, SONDE_CLI_FLAG, offsetof(struct tokenizer_options, replace), NULL,
+      "write over a file, or into a model's folder", NULL, 0, 0 },
     { 0 },
 };
+
+/* A file is not written over, nor put where a model lies: its ids mean what its own tokenizer says.
+ */
+static enum sonde_status check_output(const char *output, struct sonde_error *error)
+{
+    static const char *const names[] = { "tokenizer.json", "config.json", "model.safetensors" };
+    const bool folder = sonde_path_is_directory(output) || !sonde_str_ends(output, ".json");
+    const size_t n = folder ? strlen(output) : (size_t)(sonde_path_base(output) - output);
+    const char *name = folder ? names[0] : sonde_path_base(output);
+    const size_t n_names = strcmp(name, names[0]) == 0 ? sizeof(names) / sizeof(*names) : 1;
+
+    for (size_t i = 0; i < n_names; i++) {
+        struct sonde_buf path = { 0 };
+        sonde_buf_append(&path, output, n);
+        if (n > 0 && output[n - 1] != '/')
+            sonde_buf_putc(&path, '/');
+        sonde_buf_puts(&path, i == 0 ? name : names[i]);
+        enum sonde_status status = sonde_buf_status(&path, error);
+        if (!status && sonde_path_exists(path.data))
+            status = sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                                     "%s is there already: --replace writes the tokenizer all the "
+                                     "same, or name another place",
+                                     path.data);
+        sonde_buf_finish(&path);
+        if (status)
+            return status;
+    }
+    return SONDE_STATUS_OK;
+}
 
 static enum sonde_status check_options(const struct sonde_cli *cli, struct sonde_error *error)
 {
@@ -56,7 +87,7 @@ static enum sonde_status check_options(const struct sonde_cli *cli, struct sonde
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "--whole goes with --file");
     if (!given->output || !*given->output)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "say with -o where to write");
-    return SONDE_STATUS_OK;
+    return given->replace ? SONDE_STATUS_OK : check_output(given->output, error);
 }
 
 static enum sonde_status read_texts(const struct sonde_cli *cli, struct sonde_bpe_trainer *trainer,
@@ -195,7 +226,8 @@ const struct sonde_command sonde_command_tokenizer = {
         "Learns a byte-level BPE vocabulary and writes it as a tokenizer.json that Sonde and "
         "Hugging Face's tokenizers read. Texts are split as for GPT-2; the pair of neighbouring "
         "symbols that is seen most often becomes a symbol, of equals the pair with the smaller "
-        "ids. Every text can be encoded: all 256 bytes are in the vocabulary.\n"
+        "ids. Every text can be encoded: all 256 bytes are in the vocabulary. A file "
+        "that is there, and a model's folder, stay as they are unless --replace is given.\n"
         "\n"
         "  sonde tokenizer train --jsonl glosses.jsonl --vocab-size 2048 \\\n"
         "      --special '<|endoftext|>' --bos '<|endoftext|>' -o tokenizer.json",

@@ -39,8 +39,28 @@ $ sonde tokenizer train --file t.txt --vocab-size 500 -o a.json --json | python3
 $ printf 'a\n\n\nb\n\n\nc\n' > t.txt
 $ sonde tokenizer train -q --file t.txt --whole -o a.json --json | python3 $CLI/js.py "s['texts'], s['merges'], s['bytes']"
 > (1, 1, 10)
-$ sonde tokenizer train -q --file t.txt -o a.json --json | python3 $CLI/js.py "s['texts'], s['merges'], s['bytes']"
+$ sonde tokenizer train -q --file t.txt -o b.json --json | python3 $CLI/js.py "s['texts'], s['merges'], s['bytes']"
 > (3, 0, 3)
+
+== what is there is not written over
+$ printf 'one fish two fish' > t.txt; mkdir model made; echo mine > model/config.json; echo mine > made/tokenizer.json; echo mine > x.json; sonde tokenizer train --file t.txt -o model
+! sonde tokenizer: model/config.json is there already: --replace writes the tokenizer all the same, or name another place
+? 2
+$ sonde tokenizer train --file t.txt -o model/tokenizer.json
+! sonde tokenizer: model/config.json is there already: --replace writes the tokenizer all the same, or name another place
+? 2
+$ sonde tokenizer train --file t.txt -o made/
+! sonde tokenizer: made/tokenizer.json is there already: --replace writes the tokenizer all the same, or name another place
+? 2
+$ sonde tokenizer train --file t.txt -o x.json
+! sonde tokenizer: x.json is there already: --replace writes the tokenizer all the same, or name another place
+? 2
+$ ls model; cat made/* x.json; for to in model made x.json; do sonde tokenizer train -q --file t.txt --replace --vocab-size 257 -o $to > /dev/null; done; ls model | xargs; cmp model/tokenizer.json made/tokenizer.json && cmp x.json made/tokenizer.json && cat model/config.json
+> config.json
+> mine
+> mine
+> config.json tokenizer.json
+> mine
 
 == what is refused
 $ printf 'one fish' > t.txt
