@@ -1,4 +1,5 @@
 /* The keys of a recipe, one function an object. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -194,6 +195,9 @@ static void read_optimizer(struct sonde_recipe_reader *r, const struct sonde_jso
         sonde_recipe_fail(r, "optimizer: lr is missing: sgd has no default");
     }
     rule->lr = above_zero(r, object, at, "lr", rule->lr, NUMBER_MAX);
+    if (r->status == SONDE_STATUS_OK && rule->lr < (double)FLT_MIN) {
+        sonde_recipe_fail(r, "optimizer: lr is %.9g, below the least normal float", rule->lr);
+    }
     rule->weight_decay =
         sonde_recipe_f64(r, object, at, "weight_decay", rule->weight_decay, 0.0, NUMBER_MAX);
     rule->momentum = sonde_recipe_f64(r, object, at, "momentum", 0.0, 0.0, NUMBER_MAX);

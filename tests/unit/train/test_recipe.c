@@ -178,6 +178,9 @@ static const struct refusal refusals[] = {
       "r.json: optimizer: name is \"lion\", expected one of sgd, rmsprop, adam, adamw" },
     { "optimizer", "{'name': 'sgd'}", "r.json: optimizer: lr is missing: sgd has no default" },
     { "optimizer", "{'name': 'adam', 'lr': 0}", "r.json: optimizer: lr is 0, expected more" },
+    { "optimizer", "{'name': 'adam', 'lr': 1e-320}",
+      "r.json: optimizer: lr is 9.99988867e-321, "
+      "below the least normal float" },
     { "optimizer", "{'name': 'adam', 'lr': -1}",
       "r.json: optimizer: \"lr\": found -1, expected 0 to 1e+30" },
     { "optimizer", "{'name': 'adam', 'alpha': 0.9}", "r.json: optimizer: unknown key \"alpha\"" },
