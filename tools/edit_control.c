@@ -128,7 +128,7 @@ static void put_rows(struct sonde_table *to, const struct comparison *c, double 
 /* Names of the columns, NULL-terminated; the texts are in *names. NULL where memory is out. */
 static const char **name_columns(const struct comparison *c, struct sonde_buf *names)
 {
-    static const char *const suffix[] = { "", ".mean", ".low", ".high" };
+    static const char *const suffix[] = { "", ".control.mean", ".control.low", ".control.high" };
     const struct sonde_table *first = c->table[0];
     const char **column = calloc((size_t)first->n_columns * 4 + 1, sizeof(*column));
     int64_t n = 0;
@@ -148,17 +148,18 @@ static const char **name_columns(const struct comparison *c, struct sonde_buf *n
     return column;
 }
 
-static void compare_table(struct sonde_result *edited, struct comparison *c, double *value)
+/* False where there is nothing to compare row by row. */
+static bool compare_table(struct sonde_result *edited, struct comparison *c, double *value)
 {
     const struct sonde_table *first = c->table[0];
     bool any = false;
     memset(c->varies, 0, (size_t)first->n_columns * sizeof(*c->varies));
     if (!find_changes(c))
-        return;
+        return false;
     for (int64_t j = 0; j < first->n_columns; j++)
         any = any || c->varies[j];
     if (!any)
-        return;
+        return true;
     struct sonde_buf names = { 0 }, title = { 0 };
     const char **column = name_columns(c, &names);
     sonde_buf_printf(&title, "%s.edit_control", first->name);
@@ -169,13 +170,14 @@ static void compare_table(struct sonde_result *edited, struct comparison *c, dou
     free(column);
     sonde_buf_finish(&names);
     sonde_buf_finish(&title);
+    return true;
 }
 
 static void compare_scalars(struct sonde_result *edited, struct sonde_result *const *control,
                             int64_t n, double *value)
 {
-    static const char *const columns[] = { "scalar",     "edited",      "edited.mean",
-                                           "edited.low", "edited.high", NULL };
+    static const char *const columns[] = { "scalar",      "edited",       "control.mean",
+                                           "control.low", "control.high", NULL };
     struct sonde_table *to = NULL;
     for (int64_t s = 0; s < edited->n_scalars; s++) {
         double own = number_of(&edited->scalar[s].value);
@@ -206,6 +208,7 @@ void sonde_edit_control_compare(struct sonde_result *edited, struct sonde_result
             widest = edited->table[t]->n_columns;
     }
     struct comparison c = { .n = n + 1 };
+    struct sonde_buf left_out = { 0 };
     double *value = calloc((size_t)n + 1, sizeof(*value));
     c.table = calloc((size_t)n + 1, sizeof(*c.table));
     c.varies = calloc((size_t)widest, sizeof(*c.varies));
@@ -214,10 +217,19 @@ void sonde_edit_control_compare(struct sonde_result *edited, struct sonde_result
         c.table[0] = edited->table[t];
         for (int64_t i = 0; i < n; i++)
             c.table[i + 1] = find_table(control[i], edited->table[t]->name);
-        compare_table(edited, &c, value);
+        if (!compare_table(edited, &c, value))
+            sonde_buf_printf(&left_out, "%s%s", left_out.size > 0 ? ", " : "",
+                             edited->table[t]->name);
     }
+    if (left_out.size > 0)
+        sonde_result_warn(edited,
+                          "no mean and range over the controls for %s: its rows are not the same "
+                          "things under them",
+                          left_out.data);
+    edited->failed = edited->failed || left_out.failed;
     if (!edited->failed)
         compare_scalars(edited, control, n, value);
+    sonde_buf_finish(&left_out);
     free(value);
     free(c.table);
     free(c.varies);

@@ -133,6 +133,9 @@ $ m=$SHARED/models/tinystories-656k; python3 $CLI/edit_check.py spread v.npy 128
 > True True
 > True True
 > 3
+$ python3 $CLI/js.py "r['warnings']" < now.json; sonde probe logit-lens $SHARED/models/tinystories-656k --text 'Once upon a time there was a dog' --edit 'project-out blocks.0.hook_resid_post v.npy' --edit-control 2 --json -q | python3 $CLI/js.py "r['warnings'], [t['name'] for t in r['tables'] if t['name'].endswith('edit_control')], tab('sites.edit_control')[0]['kl.control.mean'] > 0"
+> []
+> (['no mean and range over the controls for lens: its rows are not the same things under them'], ['next.edit_control', 'sites.edit_control'], True)
 $ sonde probe attention $SHARED/models/tinystories-656k --text x --edit 'skip 0' --edit-control 2; sonde probe attention $SHARED/models/tinystories-656k --text x --edit-control 2; sonde probe attention s.db --edit-control 2
 ! sonde probe: --edit-control needs an edit with a direction (add, project-out, keep, flip), neurons or heads
 ! sonde probe: --edit-control needs an edit with a direction (add, project-out, keep, flip), neurons or heads

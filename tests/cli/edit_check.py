@@ -85,8 +85,8 @@ elif what == "beside":
     now, table, name = args[:3]
     runs = [column(path, table, name) for path in args[3:]]
     beside = table + ".edit_control"
-    expected = {"": lambda own, x: own, ".mean": lambda own, x: sum(x) / len(x),
-                ".low": lambda own, x: min(x), ".high": lambda own, x: max(x)}
+    expected = {"": lambda own, x: own, ".control.mean": lambda own, x: sum(x) / len(x),
+                ".control.low": lambda own, x: min(x), ".control.high": lambda own, x: max(x)}
     for suffix, of in expected.items():
         got = column(now, beside, name + suffix)
         wanted = [of(row[0], row[1:]) for row in zip(*runs)]
