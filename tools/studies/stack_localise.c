@@ -11,7 +11,7 @@ static const char *const labels[] = { "depth", "depth/length" };
 
 struct found {
     const char *site[SITES_MAX];
-    double r[2][SITES_MAX];
+    double r[2][SITES_MAX], held_out[2][SITES_MAX], control[2][SITES_MAX];
     int64_t n;
 };
 
@@ -61,6 +61,8 @@ static enum sonde_status correlate(struct sonde_stack *stack, const char *run, i
     for (int64_t i = 0; i < f->n; i++) {
         f->site[i] = sonde_lab_cell_text(*out, "layers", i, "stream");
         f->r[label][i] = sonde_lab_cell(*out, "layers", i, "pearson");
+        f->held_out[label][i] = sonde_lab_cell(*out, "layers", i, "held_out");
+        f->control[label][i] = sonde_lab_cell(*out, "layers", i, "control");
     }
     return SONDE_STATUS_OK;
 }
@@ -74,18 +76,22 @@ static void show(struct sonde_result *section, struct sonde_table *t,
                  const struct sonde_stack_subject *s, const struct found *f)
 {
     char name[64], title[96];
-    double x[SITES_MAX], y[2][SITES_MAX];
+    double x[SITES_MAX], y[3][SITES_MAX];
     const char *tick[SITES_MAX];
     for (int64_t i = 0; i < f->n; i++) {
         x[i] = (double)i;
         tick[i] = short_name(f->site[i]);
         y[0][i] = fabs(f->r[0][i]);
         y[1][i] = fabs(f->r[1][i]);
+        y[2][i] = fabs(f->control[1][i]);
         sonde_table_add_row(t);
         sonde_table_text(t, 0, s->slug);
         sonde_table_text(t, 1, tick[i]);
-        sonde_table_f64(t, 2, f->r[1][i]);
-        sonde_table_f64(t, 3, f->r[0][i]);
+        for (int64_t column = 2, label = 1; label >= 0; label--) {
+            sonde_table_f64(t, column++, f->r[label][i]);
+            sonde_table_f64(t, column++, f->held_out[label][i]);
+            sonde_table_f64(t, column++, f->control[label][i]);
+        }
     }
     snprintf(name, sizeof(name), "localisation-%s", s->slug);
     snprintf(title, sizeof(title), "%s: best single coordinate by site", s->name);
@@ -95,6 +101,7 @@ static void show(struct sonde_result *section, struct sonde_table *t,
         sonde_figure_set_ticks(figure, &figure->x, tick, f->n);
     sonde_figure_add_series(figure, labels[1], f->n, x, y[1], NULL, NULL);
     sonde_figure_add_series(figure, labels[0], f->n, x, y[0], NULL, NULL);
+    sonde_figure_add_series(figure, "control, depth/length", f->n, x, y[2], NULL, NULL);
     sonde_result_add_figure(section, figure);
 }
 
@@ -126,12 +133,17 @@ static enum sonde_status localise(struct sonde_stack *stack, struct sonde_result
 
 enum sonde_status sonde_stack_localise(struct sonde_stack *stack, struct sonde_error *error)
 {
-    static const char *const columns[] = { "model", "site", "r, depth/length", "r, depth", NULL };
+    static const char *const columns[] = { "model",           "site",           "r, depth/length",
+                                           "held out",        "control",        "r, depth",
+                                           "held out, depth", "control, depth", NULL };
     struct sonde_result *section = sonde_lab_section(
         stack->lab, "Localisation",
         "Pearson's r of the best single coordinate of every site. Uniform causal attention "
         "averages +1 and -1, which is depth/length: the attention's output has it in one "
-        "coordinate, the stream behind it no longer. Shuffle: the counter of type 1.");
+        "coordinate, the stream behind it no longer. The best of many is large by chance too. So "
+        "held out: r on a fifth of the strings of the coordinate that the others chose; control: "
+        "mean |r| of the best coordinate with the label moved along the samples, five times. "
+        "Shuffle: the counter of type 1.");
     struct sonde_table *t = sonde_result_add_table(section, "localisation", columns);
     enum sonde_status status = SONDE_STATUS_OK;
     for (int64_t i = 0; !status && i < stack->n; i++)
