@@ -1,4 +1,5 @@
 /* sonde study: published experiments, re-run end to end. */
+#include "core/base/file.h"
 #include "tools/commands.h"
 #include "tools/probing.h"
 #include "tools/studies/lab.h"
@@ -51,6 +52,9 @@ static enum sonde_status run_study(struct sonde_lab *lab, const struct sonde_cli
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "%s trains its own models: it has no use for --weights",
                                study->name);
+    if (given->weights && !sonde_path_is_directory(given->weights))
+        return sonde_error_set(error, SONDE_STATUS_NOT_FOUND, "--weights %s: no such folder",
+                               given->weights);
     lab->weights = given->weights;
     lab->quick = given->quick;
     sonde_buf_printf(&command, "study %s", study->name);

@@ -11,13 +11,16 @@ $ sonde study stack
 $ sonde study --quick
 ! sonde study: which study? `sonde study` lists them
 ? 2
-$ sonde study emergent-stack --weights nowhere --quick; ls -A emergent-stack
+$ sonde study emergent-stack --weights nowhere --quick; ls -A
+! sonde study: --weights nowhere: no such folder
+$ sonde study formal-languages --weights nowhere --quick -o kept; ls -A
 ! sonde study: --weights nowhere: no such folder
 $ mkdir -p empty/dyck1; touch empty/dyck1/model_x.pt empty/dyck1/model_3.ptx; sonde study emergent-stack --weights empty --quick -o out
 ! sonde study: --weights empty: no model_N.pt in dyck1, shuffle2, shuffle4 or shuffle6
 ? 2
-$ echo damage > empty/dyck1/model_3.pt; sonde study emergent-stack --weights empty --quick -o out 2>&1 | cut -d: -f1-2; ls out
+$ echo damage > empty/dyck1/model_3.pt; sonde study emergent-stack --weights empty --quick -o out 2>&1 | cut -d: -f1-2; ls
 > sonde study: empty/dyck1/model_3.pt
+> empty
 $ sonde study formal-languages --weights empty --quick -o out
 ! sonde study: --weights empty: no folder of a known language in ../data
 ? 2
@@ -30,7 +33,7 @@ $ touch file; sonde study formal-languages -o file --quick 2>&1 | cut -c1-20; ls
 
 == strings that are none of the language are named by file and line
 need seeds/counter-languages/models
-$ mkdir -p w/models data; ln -s $SHARED/seeds/counter-languages/models/dyck1 w/models/dyck1; mkdir -p w/data/Dyck-1; printf '()\n(()\n())\n' > w/data/Dyck-1/train_src.txt; sonde study emergent-stack --weights w/models --quick -o out 2>&1 | grep -o 'train_src.txt:3: .*'; ls out
+$ mkdir -p w/models data; ln -s $SHARED/seeds/counter-languages/models/dyck1 w/models/dyck1; mkdir -p w/data/Dyck-1; printf '()\n(()\n())\n' > w/data/Dyck-1/train_src.txt; sonde study emergent-stack --weights w/models --quick -o out 2>&1 | grep -o 'train_src.txt:3: .*'; test ! -e out
 > train_src.txt:3: ')' cannot stand at position 2 of a string of dyck-1
 
 == the published counts, by a count of its own, and everything that is written
@@ -64,15 +67,19 @@ $ sonde study emergent-stack --weights $SHARED/seeds/counter-languages/models --
 ? 2
 
 == Parity is not learned where Dyck-1 is, and aa* with cosine positions alone
-$ sonde study formal-languages --quick -q --json -o out > r; echo $?; python3 $CLI/js.py "[c['name'] for c in r['checks'] if not c['ok']], [(x['language'], x['positions'], x['bin 0'] > .99) for x in tab('trials')]" < r
+$ sonde study formal-languages --quick -q --json -o out > r; echo $?; python3 $CLI/js.py "[c['name'] for c in r['checks'] if not c['ok']], [(x['language'], x['positions'], x['chosen on'], x['bin 0'] > .99) for x in tab('trials')]" < r
 > 0
-> ([], [('dyck-1', 'none', True), ('parity', 'none', False), ('aa-star', 'none', False), ('aa-star', 'cosine', True)])
+> ([], [('dyck-1', 'none', 'validation', True), ('parity', 'none', 'validation', False), ('aa-star', 'none', 'bin 0', False), ('aa-star', 'cosine', 'bin 0', True)])
 $ ls out/models | xargs; sonde info out/models/dyck-1-none --json -q | python3 $CLI/js.py "s['parameters']"
 > aa-star-cosine aa-star-none dyck-1-none parity-none
 > 8706
 
 == from nothing: models trained here
-$ sonde study emergent-stack --quick -q --json -o out > r; python3 $CLI/js.py "[c['name'] for c in r['checks'] if not c['ok'] and c['name'].startswith('dyck-1')], [(x['model'], x['bin 0']) for x in tab('epochs') if x['kept'] == 'yes' and x['bin 0'] == 1]" < r
-> ([], [('dyck-1', 1), ('shuffle-2', 1)])
+$ sonde study emergent-stack --quick -q --json -o out > r; python3 $CLI/js.py "[c['name'] for c in r['checks'] if not c['ok'] and c['name'].startswith('dyck-1')], [(x['model'], x['validation'] > .99, x['bin 0'] > .99) for x in tab('models')]" < r
+> ([], [('dyck-1', True, True), ('shuffle-2', True, True)])
+$ python3 $CLI/js.py "[max((x['validation'], -x['loss'], x['seed'], x['epoch']) for x in tab('epochs') if x['model'] == m['model'])[2:] == (m['seed'], m['epoch']) for m in tab('models')], [x['model'] for x in tab('epochs') if x['kept'] == 'yes']" < r
+> ([True, True], ['dyck-1', 'shuffle-2'])
+$ python3 $CLI/js.py "all(x['control'] < abs(x['r, depth/length']) and abs(x['held out']) <= 1 for x in tab('localisation'))" < r
+> True
 $ sonde record out/models/dyck-1 --formal dyck-1:n=3 -o s.db -q > /dev/null; echo $?
 > 0

@@ -33,8 +33,10 @@ enum sonde_status sonde_lab_open(struct sonde_lab *lab, const struct sonde_cli *
     else if (sonde_path_exists(lab->store) || sonde_path_exists(page))
         status = sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                  "%s: holds a study already; give another folder: -o DIR", folder);
-    else
+    else {
+        lab->made = !sonde_path_exists(folder);
         status = sonde_path_make_directory(folder, error);
+    }
     /* What is there already is not this study's to take away. */
     if (status) {
         free(lab->store);
@@ -58,6 +60,8 @@ void sonde_lab_abandon(struct sonde_lab *lab)
 {
     if (lab->store)
         unlink(lab->store);
+    if (lab->store && lab->made)
+        rmdir(lab->folder);
 }
 
 struct sonde_result *sonde_lab_section(struct sonde_lab *lab, const char *title, const char *about)

@@ -34,6 +34,7 @@ struct sonde_lab {
     int64_t n_probes; /* results of probes that the store holds */
     double began;
     bool failed; /* a section could not be allocated */
+    bool made;   /* the folder, by sonde_lab_open */
 };
 
 /* Makes DIR where it is not there. ARGUMENT where it holds a study already. lab: zero, or with
@@ -43,7 +44,8 @@ SONDE_MUST_USE enum sonde_status sonde_lab_open(struct sonde_lab *lab, const str
                                                 struct sonde_error *error);
 /* Frees; files stay. Accepts half-opened labs. */
 void sonde_lab_close(struct sonde_lab *lab);
-/* Takes the store away again: a study that did not end leaves DIR free for the next attempt. */
+/* Takes the store away again, and DIR where the lab made it and nothing else is in it: a study that
+ * did not end leaves DIR free for the next attempt. */
 void sonde_lab_abandon(struct sonde_lab *lab);
 
 /* A new section, owned by the lab. Always a usable result; out of memory is told by

@@ -141,23 +141,74 @@ static int by_content(const void *a, const void *b)
     return memcmp(x->text, y->text, (size_t)x->n);
 }
 
+/* The strings in order, for is_known; NULL = out of memory. */
+static struct slice *sort_strings(const struct sonde_lab_strings *s)
+{
+    struct slice *known = calloc((size_t)s->n + 1, sizeof(*known));
+    if (!known)
+        return NULL;
+    for (int64_t i = 0; i < s->n; i++)
+        known[i].text = sonde_lab_string(s, i, &known[i].n);
+    qsort(known, (size_t)s->n, sizeof(*known), by_content);
+    return known;
+}
+
+static bool is_known(const struct slice *known, int64_t n_known, const char *text, int64_t n)
+{
+    const struct slice one = { text, n };
+    return bsearch(&one, known, (size_t)n_known, sizeof(*known), by_content) != NULL;
+}
+
 int64_t sonde_lab_strings_overlap(const struct sonde_lab_strings *a,
                                   const struct sonde_lab_strings *b)
 {
-    struct slice *known = calloc((size_t)b->n + 1, sizeof(*known));
+    struct slice *known = sort_strings(b);
     if (!known)
         return -1;
-    for (int64_t i = 0; i < b->n; i++)
-        known[i].text = sonde_lab_string(b, i, &known[i].n);
-    qsort(known, (size_t)b->n, sizeof(*known), by_content);
     int64_t n = 0;
     for (int64_t i = 0; i < a->n; i++) {
-        struct slice one;
-        one.text = sonde_lab_string(a, i, &one.n);
-        n += bsearch(&one, known, (size_t)b->n, sizeof(*known), by_content) != NULL;
+        int64_t length;
+        const char *text = sonde_lab_string(a, i, &length);
+        n += is_known(known, b->n, text, length);
     }
     free(known);
     return n;
+}
+
+/* Among the first n strings. */
+static bool is_among(const struct sonde_lab_strings *s, int64_t n, const char *text, int64_t length)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (s->begin[i + 1] - s->begin[i] == length &&
+            memcmp(s->text + s->begin[i], text, (size_t)length) == 0)
+            return true;
+    return false;
+}
+
+int64_t sonde_lab_strings_remove(struct sonde_lab_strings *a, const struct sonde_lab_strings *b,
+                                 int64_t limit)
+{
+    struct slice *known = sort_strings(b);
+    if (!known)
+        return -1;
+    int64_t left = 0, at = 0, n_all = a->n;
+    a->shortest = a->longest = 0;
+    for (int64_t i = 0; i < n_all && left < limit; i++) {
+        int64_t length;
+        const char *text = sonde_lab_string(a, i, &length);
+        if (is_known(known, b->n, text, length) || is_among(a, left, text, length))
+            continue;
+        memmove(a->text + at, text, (size_t)length);
+        a->shortest = left == 0 || length < a->shortest ? length : a->shortest;
+        a->longest = length > a->longest ? length : a->longest;
+        at += length;
+        /* begin[left + 1] is not behind begin[i + 1], whose string is done. */
+        a->begin[++left] = at;
+    }
+    a->n = left;
+    a->n_symbols = at;
+    free(known);
+    return left;
 }
 
 static bool is_nested(const char *text, int64_t n, const char *pairs, char *stack)

@@ -38,6 +38,10 @@ const char *sonde_lab_string(const struct sonde_lab_strings *strings, int64_t i,
 /* Strings of a that are also in b. O((na + nb) log). -1 = out of memory. */
 int64_t sonde_lab_strings_overlap(const struct sonde_lab_strings *a,
                                   const struct sonde_lab_strings *b);
+/* Drops the strings of a that are also in b or stood in a before, and all behind the first `limit`
+ * that are left. The number left, or -1 = out of memory. O(na (log nb + limit)). */
+int64_t sonde_lab_strings_remove(struct sonde_lab_strings *a, const struct sonde_lab_strings *b,
+                                 int64_t limit);
 /* Strings whose brackets are well nested, whatever their types' counters say. */
 int64_t sonde_lab_strings_nested(const struct sonde_lab_strings *strings);
 

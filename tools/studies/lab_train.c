@@ -1,5 +1,6 @@
 #include "tools/studies/lab_train.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,11 +22,33 @@ struct job {
     struct sonde_pool *pool;
     struct sonde_trainer *trainer;
     double began;
-    /* The best attempt so far. */
-    struct sonde_model *best;
-    double best_accuracy;
-    int64_t best_attempt;
+    char *folder; /* holds the weights of the best epoch so far */
+    int64_t best; /* that epoch, of all attempts; -1 = none yet */
 };
+
+enum sonde_status sonde_lab_make_validation(const struct sonde_lab *lab,
+                                            const struct sonde_lab_strings *test,
+                                            const char *generator, int64_t shortest,
+                                            int64_t longest, struct sonde_lab_strings *out,
+                                            bool *own, struct sonde_error *error)
+{
+    char spec[128];
+    snprintf(spec, sizeof(spec), "%s:n=%d,len=%lld..%lld,seed=%lld%s%s",
+             sonde_formal_name(test->formal), 4 * SONDE_LAB_VALIDATION, (long long)shortest,
+             (long long)longest, (long long)lab->cli->common.seed + 2000,
+             generator ? ",generator=" : "", generator ? generator : "");
+    *own = false;
+    enum sonde_status status = sonde_lab_strings_generate(out, "validation", spec, error);
+    if (status)
+        return status;
+    int64_t left = sonde_lab_strings_remove(out, test, SONDE_LAB_VALIDATION);
+    if (left < 0)
+        return sonde_error_memory(error, "the validation strings");
+    *own = left >= 100;
+    if (!*own)
+        sonde_lab_strings_finish(out);
+    return SONDE_STATUS_OK;
+}
 
 static enum sonde_status create_model(struct job *j, uint64_t seed, struct sonde_error *error)
 {
@@ -116,16 +139,19 @@ static enum sonde_status train_epoch(struct job *j, const struct sonde_lab_strin
     return SONDE_STATUS_OK;
 }
 
-static void keep_better(struct job *j, int64_t attempt, double accuracy)
+/* The weights go into the folder as soon as they are the best so far. */
+static enum sonde_status keep_better(struct job *j, const struct sonde_lab_epoch *epoch, int64_t at,
+                                     struct sonde_error *error)
 {
-    if (!j->best || accuracy > j->best_accuracy) {
-        sonde_model_close(&j->best);
-        j->best = j->model;
-        j->best_accuracy = accuracy;
-        j->best_attempt = attempt;
-        j->model = NULL;
+    const struct sonde_lab_epoch *now = &epoch[at];
+    if (j->best >= 0) {
+        const struct sonde_lab_epoch *best = &epoch[j->best];
+        if (now->accuracy < best->accuracy ||
+            (now->accuracy == best->accuracy && now->loss >= best->loss))
+            return SONDE_STATUS_OK;
     }
-    sonde_model_close(&j->model);
+    j->best = at;
+    return sonde_model_save(j->model, j->folder, SONDE_DTYPE_F32, error);
 }
 
 static enum sonde_status train_attempt(struct job *j, int64_t attempt,
@@ -143,7 +169,6 @@ static enum sonde_status train_attempt(struct job *j, int64_t attempt,
         .pool = j->pool,
     };
     options.rule.lr = LEARNING_RATE;
-    double accuracy = 0;
     enum sonde_status status = create_model(j, seed, error);
     if (!status)
         status = sonde_trainer_create(&j->trainer, j->model, &source, &options, error);
@@ -152,29 +177,14 @@ static enum sonde_status train_attempt(struct job *j, int64_t attempt,
         struct sonde_lab_epoch *now = &epoch[*n_epochs];
         *now = (struct sonde_lab_epoch){ .attempt = attempt, .seed = seed, .epoch = e };
         status = train_epoch(j, validation, now, error);
+        if (!status)
+            status = keep_better(j, epoch, *n_epochs, error);
         *n_epochs += status == SONDE_STATUS_OK;
-        accuracy = now->accuracy;
-        if (accuracy >= j->what->enough)
+        if (now->accuracy >= j->what->enough)
             break;
     }
     sonde_trainer_destroy(&j->trainer);
-    if (!status)
-        keep_better(j, attempt, accuracy);
-    return status;
-}
-
-/* Written and opened again: a model of a file has a hash, which the store wants. */
-static enum sonde_status save(struct job *j, struct sonde_model **out, struct sonde_error *error)
-{
-    const struct sonde_model_options options = { .allow_missing_tokenizer = true };
-    char *folder = sonde_lab_path(j->lab, "models/%s", j->what->name);
-    enum sonde_status status =
-        folder ? sonde_path_make_directory(folder, error) : sonde_error_memory(error, "a path");
-    if (!status)
-        status = sonde_model_save(j->best, folder, SONDE_DTYPE_F32, error);
-    if (!status)
-        status = sonde_model_open(out, folder, &options, error);
-    free(folder);
+    sonde_model_close(&j->model);
     return status;
 }
 
@@ -187,27 +197,36 @@ enum sonde_status sonde_lab_train(struct sonde_lab *lab, const struct sonde_lab_
     struct job j = { .lab = lab,
                      .what = what,
                      .train = train,
+                     .folder = sonde_lab_path(lab, "models/%s", what->name),
+                     .best = -1,
                      .n_outputs = sonde_lab_target_size(train->formal, what->target) };
+    const struct sonde_model_options as_saved = { .allow_missing_tokenizer = true };
     int64_t attempts = what->max_attempts > 0 ? what->max_attempts : 1;
     j.began = sonde_cli_seconds();
     *n_epochs = 0;
-    enum sonde_status status = sonde_cli_pool(lab->cli, &j.pool, error);
+    enum sonde_status status =
+        j.folder ? sonde_path_make_directory(j.folder, error) : sonde_error_memory(error, "a path");
+    if (!status)
+        status = sonde_cli_pool(lab->cli, &j.pool, error);
     if (!status)
         status = make_examples(&j, error);
     for (int64_t a = 0; !status && a < attempts && *n_epochs < SONDE_LAB_EPOCHS_MAX; a++) {
         status = train_attempt(&j, a, validation, epoch, n_epochs, error);
-        if (!status && j.best_accuracy >= what->good)
+        if (!status && epoch[j.best].accuracy >= what->good)
             break;
     }
-    for (int64_t e = 0; e < *n_epochs; e++)
-        epoch[e].kept = epoch[e].attempt == j.best_attempt;
+    for (int64_t e = 0; !status && e < *n_epochs; e++) {
+        epoch[e].chosen = epoch[e].attempt == epoch[j.best].attempt;
+        epoch[e].kept = e == j.best;
+    }
+    /* A model of a file has a hash, which the store wants. */
     if (!status)
-        status = save(&j, out, error);
+        status = sonde_model_open(out, j.folder, &as_saved, error);
     if (status)
         sonde_error_prepend(error, "training %s", what->name);
     sonde_examples_destroy(&j.examples);
     sonde_model_close(&j.model);
-    sonde_model_close(&j.best);
     sonde_pool_destroy(&j.pool);
+    free(j.folder);
     return status;
 }

@@ -208,9 +208,6 @@ static enum sonde_status open_checkpoint(struct sonde_stack *stack, struct sonde
 enum sonde_status sonde_stack_open_published(struct sonde_stack *stack, struct sonde_error *error)
 {
     const char *weights = stack->lab->weights;
-    if (!sonde_path_is_directory(weights))
-        return sonde_error_set(error, SONDE_STATUS_NOT_FOUND, "--weights %s: no such folder",
-                               weights);
     for (int64_t i = 0; i < SONDE_STACK_LANGUAGES; i++) {
         struct sonde_stack_subject *s = &stack->subject[stack->n];
         int64_t epoch = -1;

@@ -93,6 +93,85 @@ static void test_strings_are_counted(void **state)
     sonde_lab_strings_finish(&b);
 }
 
+static void test_known_strings_are_removed(void **state)
+{
+    struct fixture *f = *state;
+    struct sonde_error error = { 0 };
+    struct sonde_lab_strings a = { 0 }, b = { 0 };
+    char path[96];
+    int64_t n;
+    snprintf(path, sizeof(path), "%s/removed.txt", f->folder);
+    write_strings(path, "()\n([)]\n[]()\n([)]\n(())()\n[][]\n");
+    check_ok(sonde_lab_strings_read(&a, "shuffle-2", "a", path, 0, &error), &error);
+    write_strings(path, "[]()\n()\n()()\n");
+    check_ok(sonde_lab_strings_read(&b, "shuffle-2", "b", path, 0, &error), &error);
+    assert_int_equal(sonde_lab_strings_remove(&a, &b, 2), 2);
+    assert_int_equal(a.n, 2);
+    assert_memory_equal(sonde_lab_string(&a, 0, &n), "([)]", 4);
+    assert_int_equal(n, 4);
+    assert_memory_equal(sonde_lab_string(&a, 1, &n), "(())()", 6);
+    assert_int_equal(n, 6);
+    assert_int_equal(a.n_symbols, 10);
+    assert_int_equal(a.shortest, 4);
+    assert_int_equal(a.longest, 6);
+    assert_int_equal(sonde_lab_strings_remove(&b, &b, 9), 0);
+    assert_int_equal(b.n_symbols, 0);
+    sonde_lab_strings_finish(&a);
+    sonde_lab_strings_finish(&b);
+}
+
+/* The model is that of the best epoch by strings of their own, whatever came behind it. */
+static void test_best_epoch_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct sonde_error error = { 0 };
+    struct sonde_lab_epoch epoch[SONDE_LAB_EPOCHS_MAX];
+    struct sonde_lab_strings validation = { 0 }, none = { 0 }, unary = { 0 };
+    struct sonde_model *model = NULL;
+    struct sonde_lab_score score;
+    int64_t n = 0, best = 0, n_kept = 0;
+    bool own = false;
+    check_ok(
+        sonde_lab_make_validation(&f->lab, &f->strings, "walk", 2, 20, &validation, &own, &error),
+        &error);
+    assert_true(own);
+    assert_int_equal(validation.n, SONDE_LAB_VALIDATION);
+    assert_int_equal(sonde_lab_strings_overlap(&validation, &f->strings), 0);
+    const struct sonde_lab_training what = { .name = "best",
+                                             .position = "none",
+                                             .n_positions = 32,
+                                             .max_epochs = 11,
+                                             .enough = 2,
+                                             .max_attempts = 1,
+                                             .good = 2 };
+    check_ok(sonde_lab_train(&f->lab, &what, &f->strings, &validation, &model, epoch, &n, &error),
+             &error);
+    assert_int_equal(n, 11);
+    for (int64_t e = 0; e < n; e++) {
+        n_kept += epoch[e].kept;
+        best = epoch[e].kept ? e : best;
+    }
+    assert_int_equal(n_kept, 1);
+    for (int64_t e = 0; e < n; e++) {
+        assert_true(epoch[e].accuracy <= epoch[best].accuracy);
+        assert_int_equal(epoch[e].chosen, epoch[e].attempt == epoch[best].attempt);
+    }
+    /* Epochs behind the best one are worse: were the last weights kept, the score would tell. */
+    assert_true(best + 1 < n && epoch[n - 1].accuracy < epoch[best].accuracy);
+    check_ok(sonde_lab_score(&f->lab, model, &validation, 0, SONDE_LAB_TARGET_NEXT, NULL, &score,
+                             &error),
+             &error);
+    check_close((double)score.n_right / (double)score.n, epoch[best].accuracy, 0);
+    sonde_model_close(&model);
+    sonde_lab_strings_finish(&validation);
+    /* A language of one string a length has none beside those of the test. */
+    check_ok(sonde_lab_strings_generate(&unary, "test", "aa-star:n=50,len=2..50", &error), &error);
+    check_ok(sonde_lab_make_validation(&f->lab, &unary, NULL, 2, 50, &none, &own, &error), &error);
+    assert_false(own);
+    assert_int_equal(none.n, 0);
+    sonde_lab_strings_finish(&unary);
+}
+
 static void test_bad_strings_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -378,6 +457,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strings_are_counted),
+        cmocka_unit_test(test_known_strings_are_removed),
+        cmocka_unit_test(test_best_epoch_is_kept),
         cmocka_unit_test(test_bad_strings_are_refused),
         cmocka_unit_test(test_labels_and_pads),
         cmocka_unit_test(test_scores_are_counted),
