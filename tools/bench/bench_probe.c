@@ -93,39 +93,49 @@ static double column(const struct sonde_result *r, const char *name)
     return (double)NAN;
 }
 
-enum sonde_status sonde_bench_probe(struct sonde_bench *bench, struct sonde_error *error)
+/* One fit: FLOP/s of its matrix products. */
+static enum sonde_status fit(struct sonde_bench *bench, const struct sonde_probe *probe,
+                             struct probe_work *w, double *rate, struct sonde_error *error)
 {
     static const char *const name[] = { "labels", "l2", "bootstrap" };
     static const char *const value[] = { "class", "1", "0" };
+    struct sonde_result *result = NULL;
+    struct sonde_probe_run_args args = { .values = { name, value, 3 },
+                                         .source = w->source,
+                                         .pool = bench->pool,
+                                         .seed = (uint64_t)bench->cli->common.seed,
+                                         .progress = &bench->cli->progress };
+    double begin = sonde_cli_seconds();
+    enum sonde_status status = sonde_probe_run(probe, &args, &result, error);
+    double seconds = sonde_cli_seconds() - begin;
+    if (!status)
+        *rate = 4.0 * column(result, "n_train") * (double)WIDTH * CLASSES *
+                column(result, "iterations") / seconds;
+    sonde_result_destroy(&result);
+    return status;
+}
+
+enum sonde_status sonde_bench_probe(struct sonde_bench *bench, struct sonde_error *error)
+{
+    struct sonde_bench_samples limit = { { 0 } }, achieved = { { 0 } };
     const struct sonde_probe *probe = NULL;
     for (int64_t i = 0; (probe = sonde_probe_builtin(i)) && strcmp(probe->name, "linear") != 0;)
         i++;
     if (!probe)
         return sonde_error_set(error, SONDE_STATUS_NOT_FOUND, "the probe linear is not built in");
     struct probe_work w = { 0 };
-    struct sonde_result *result = NULL;
     enum sonde_status status = make_source(&w, error);
-    if (!status) {
-        struct sonde_probe_run_args args = { .values = { name, value, 3 },
-                                             .source = w.source,
-                                             .pool = bench->pool,
-                                             .seed = (uint64_t)bench->cli->common.seed,
-                                             .progress = &bench->cli->progress };
-        double begin = sonde_cli_seconds();
-        status = sonde_probe_run(probe, &args, &result, error);
-        double seconds = sonde_cli_seconds() - begin;
-        if (!status) {
-            double rows = column(result, "n_train"), iterations = column(result, "iterations");
-            double flops = 4.0 * rows * (double)WIDTH * CLASSES * iterations / seconds;
-            sonde_bench_add(bench, "probe", "fit, 20,000 x 256, 12 classes", seconds, "s",
-                            (double)NAN);
-            sonde_bench_add(bench, "probe", "matrix products, of the limit", flops / 1e9, "GFLOP/s",
-                            flops / bench->gemm_flops);
-            sonde_result_scalar_f64(bench->result, "probe_seconds", seconds);
-            sonde_result_scalar_f64(bench->result, "probe_of_gemm", flops / bench->gemm_flops);
-        }
+    for (int r = 0; !status && r < SONDE_BENCH_ROUNDS; r++) {
+        status = sonde_bench_limit(bench, &limit.value[r], error);
+        limit.value[r] /= 1e9;
+        if (!status)
+            status = fit(bench, probe, &w, &achieved.value[r], error);
+        achieved.value[r] /= 1e9;
+        if (!status)
+            status = sonde_bench_progress(bench, "probe", r + 1, error);
     }
-    sonde_result_destroy(&result);
+    if (!status)
+        sonde_bench_add(bench, "probe", "fit, 20,000 x 256", "GFLOP/s", &limit, &achieved);
     if (w.source)
         w.source->destroy(&w.source);
     free(w.centre);

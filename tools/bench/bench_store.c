@@ -1,7 +1,6 @@
 /* The store against a plain file of the same bytes. */
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,13 +11,13 @@
 #include "tools/bench/bench.h"
 #include "tools/bench/bench_model.h"
 
-enum { STREAMS = 4, WIDTH = 768, TOKENS = 256, SEQUENCES = 80, BATCH = 20, REPEATS = 3 };
+enum { STREAMS = 4, WIDTH = 768, TOKENS = 256, SEQUENCES = 80, BATCH = 20 };
 
 struct store_work {
     float *value; /* [TOKENS, WIDTH] */
     struct sonde_token *token;
     char *path, *plain;
-    double store_write, store_read, plain_write, plain_read;
+    double store_write, store_read, plain_write, plain_read; /* MB/s, of the last round */
 };
 
 static enum sonde_status os_error(const char *path, struct sonde_error *error)
@@ -29,6 +28,11 @@ static enum sonde_status os_error(const char *path, struct sonde_error *error)
 static int64_t all_bytes(void)
 {
     return (int64_t)STREAMS * SEQUENCES * TOKENS * WIDTH * (int64_t)sizeof(float);
+}
+
+static double megabytes(void)
+{
+    return (double)all_bytes() / 1e6;
 }
 
 static enum sonde_status fill(struct sonde_sink *sink, const struct store_work *w,
@@ -89,7 +93,7 @@ static enum sonde_status write_store(struct store_work *w, struct sonde_error *e
     if (!status)
         status = fill(sink, w, error);
     sonde_store_close(&store);
-    w->store_write = fmin(w->store_write, sonde_cli_seconds() - begin);
+    w->store_write = megabytes() / (sonde_cli_seconds() - begin);
     return status;
 }
 
@@ -104,7 +108,7 @@ static enum sonde_status read_store(struct store_work *w, struct sonde_error *er
     for (int64_t s = 0; !status && s < STREAMS; s++)
         for (int64_t i = 0; !status && i < SEQUENCES; i++)
             status = source->read_rows(source, s, i * TOKENS, TOKENS, w->value, error);
-    w->store_read = fmin(w->store_read, sonde_cli_seconds() - begin);
+    w->store_read = megabytes() / (sonde_cli_seconds() - begin);
     if (source)
         source->destroy(&source);
     sonde_store_close(&store);
@@ -126,7 +130,7 @@ static enum sonde_status write_plain(struct store_work *w, struct sonde_error *e
         left -= n;
     }
     ok = ok && fdatasync(fd) == 0;
-    w->plain_write = fmin(w->plain_write, sonde_cli_seconds() - begin);
+    w->plain_write = megabytes() / (sonde_cli_seconds() - begin);
     enum sonde_status status = ok ? SONDE_STATUS_OK : os_error(w->plain, error);
     if (fd >= 0)
         close(fd);
@@ -141,7 +145,7 @@ static enum sonde_status read_plain(struct store_work *w, struct sonde_error *er
     bool ok = fd >= 0;
     for (int64_t left = all_bytes(); ok && left > 0; left -= size)
         ok = read(fd, w->value, (size_t)size) == size;
-    w->plain_read = fmin(w->plain_read, sonde_cli_seconds() - begin);
+    w->plain_read = megabytes() / (sonde_cli_seconds() - begin);
     enum sonde_status status = ok ? SONDE_STATUS_OK : os_error(w->plain, error);
     if (fd >= 0)
         close(fd);
@@ -192,12 +196,11 @@ static void finish(struct store_work *w)
 
 enum sonde_status sonde_bench_store(struct sonde_bench *bench, struct sonde_error *error)
 {
-    struct store_work w = { .store_write = INFINITY,
-                            .store_read = INFINITY,
-                            .plain_write = INFINITY,
-                            .plain_read = INFINITY };
+    struct store_work w = { 0 };
+    struct sonde_bench_samples plain_write = { { 0 } }, store_write = plain_write,
+                               plain_read = plain_write, store_read = plain_write;
     enum sonde_status status = prepare(&w, error);
-    for (int r = 0; !status && r < REPEATS; r++) {
+    for (int r = 0; !status && r < SONDE_BENCH_ROUNDS; r++) {
         status = write_plain(&w, error);
         if (!status)
             status = write_store(&w, error);
@@ -205,21 +208,17 @@ enum sonde_status sonde_bench_store(struct sonde_bench *bench, struct sonde_erro
             status = read_plain(&w, error);
         if (!status)
             status = read_store(&w, error);
-        if (!status &&
-            !sonde_progress_update(&bench->cli->progress, "store", r + 1, REPEATS, "rounds"))
-            status = sonde_error_set(error, SONDE_STATUS_CANCELLED, "stopped");
+        plain_write.value[r] = w.plain_write;
+        store_write.value[r] = w.store_write;
+        plain_read.value[r] = w.plain_read;
+        store_read.value[r] = w.store_read;
+        if (!status)
+            status = sonde_bench_progress(bench, "store", r + 1, error);
     }
     finish(&w);
     if (status)
         return status;
-    double mb = (double)all_bytes() / 1e6;
-    sonde_bench_add(bench, "store", "plain file write", mb / w.plain_write, "MB/s", (double)NAN);
-    sonde_bench_add(bench, "store", "store write", mb / w.store_write, "MB/s",
-                    w.plain_write / w.store_write);
-    sonde_bench_add(bench, "store", "plain file read", mb / w.plain_read, "MB/s", (double)NAN);
-    sonde_bench_add(bench, "store", "store read", mb / w.store_read, "MB/s",
-                    w.plain_read / w.store_read);
-    sonde_result_scalar_f64(bench->result, "store_write_of_plain", w.plain_write / w.store_write);
-    sonde_result_scalar_f64(bench->result, "store_read_of_plain", w.plain_read / w.store_read);
+    sonde_bench_add(bench, "store", "write", "MB/s", &plain_write, &store_write);
+    sonde_bench_add(bench, "store", "read", "MB/s", &plain_read, &store_read);
     return SONDE_STATUS_OK;
 }

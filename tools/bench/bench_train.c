@@ -1,6 +1,5 @@
 /* Training against the matrix products: forward, backward and update of a model of about a million
  * parameters, and the rate of a model organism. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +9,6 @@
 #include "tools/train/train_input.h"
 
 enum {
-    REPEATS = 4,
     N_TOKENS = 256,
     N_SEQUENCES = 16, /* of a batch */
 };
@@ -89,8 +87,9 @@ static enum sonde_status bench_million(struct sonde_bench *bench, struct sonde_e
     struct sonde_model *model = NULL;
     struct sonde_examples *examples = NULL;
     struct sonde_trainer *trainer = NULL;
-    double best = 0, seconds;
-    int64_t n_tokens;
+    struct sonde_bench_samples limit = { { 0 } }, achieved = { { 0 } };
+    double seconds = 0;
+    int64_t n_tokens = 0;
     enum sonde_status status = make_model(config_text, SONDE_INIT_NORMAL, &model, error);
     if (!status)
         status = random_examples(&examples, sonde_model_spec(model)->d_vocab,
@@ -101,21 +100,18 @@ static enum sonde_status bench_million(struct sonde_bench *bench, struct sonde_e
     }
     if (!status) /* memory is asked for at first */
         status = time_steps(trainer, 1, &seconds, &n_tokens, error);
-    for (int r = 0; r < REPEATS && !status; r++) {
-        status = time_steps(trainer, 3, &seconds, &n_tokens, error);
-        best = fmax(best, (double)n_tokens / seconds);
+    for (int r = 0; !status && r < SONDE_BENCH_ROUNDS; r++) {
+        status = sonde_bench_limit(bench, &limit.value[r], error);
+        limit.value[r] /= 1e9;
         if (!status)
-            status = sonde_bench_limit(bench, error);
+            status = time_steps(trainer, 3, &seconds, &n_tokens, error);
+        achieved.value[r] =
+            (double)n_tokens / seconds * flops_per_token(sonde_model_spec(model)) / 1e9;
+        if (!status)
+            status = sonde_bench_progress(bench, "train", r + 1, error);
     }
-    if (!status) {
-        double flops = best * flops_per_token(sonde_model_spec(model));
-        sonde_bench_add(bench, "train", "about a million parameters", best, "tokens/s",
-                        (double)NAN);
-        sonde_bench_add(bench, "train", "matrix products, of the limit", flops / 1e9, "GFLOP/s",
-                        flops / bench->gemm_flops);
-        sonde_result_scalar_i64(bench->result, "train_parameters", sonde_model_parameters(model));
-        sonde_result_scalar_f64(bench->result, "train_of_gemm", flops / bench->gemm_flops);
-    }
+    if (!status)
+        sonde_bench_add(bench, "train", "d 128, 1M parameters", "GFLOP/s", &limit, &achieved);
     sonde_trainer_destroy(&trainer);
     sonde_examples_destroy(&examples);
     sonde_model_close(&model);
@@ -131,8 +127,9 @@ static enum sonde_status bench_organism(struct sonde_bench *bench, struct sonde_
     struct sonde_model *model = NULL;
     struct sonde_examples *examples = NULL;
     struct sonde_trainer *trainer = NULL;
-    double best = 0, seconds;
-    int64_t n_tokens;
+    struct sonde_bench_samples achieved = { { 0 } };
+    double seconds = 0;
+    int64_t n_tokens = 0;
     enum sonde_status status = make_model(organism_text, SONDE_INIT_TORCH, &model, error);
     if (!status)
         status = sonde_train_formal(&examples, "dyck-1:n=2000,len=2..50", NULL, 0, NULL, error);
@@ -140,15 +137,12 @@ static enum sonde_status bench_organism(struct sonde_bench *bench, struct sonde_
         const struct sonde_example_source source = sonde_examples_source(examples);
         status = sonde_trainer_create(&trainer, model, &source, &options, error);
     }
-    for (int r = 0; r < REPEATS && !status; r++) {
+    for (int r = 0; !status && r < SONDE_BENCH_ROUNDS; r++) {
         status = time_steps(trainer, 60, &seconds, &n_tokens, error);
-        best = fmax(best, (double)n_tokens / seconds);
+        achieved.value[r] = (double)n_tokens / seconds / 1e3;
     }
-    if (!status) {
-        sonde_bench_add(bench, "train", "a model organism, strings of 2 to 50", best, "tokens/s",
-                        (double)NAN);
-        sonde_result_scalar_f64(bench->result, "train_organism_tokens_per_second", best);
-    }
+    if (!status)
+        sonde_bench_add(bench, "train", "organism, d 32", "k token/s", NULL, &achieved);
     sonde_trainer_destroy(&trainer);
     sonde_examples_destroy(&examples);
     sonde_model_close(&model);
