@@ -4,6 +4,7 @@
 
 #include "core/tensor/gemm.h"
 #include "core/tensor/op_common.h"
+#include "core/tensor/row_product.h"
 #include "core/tensor/tape.h"
 #include "core/tensor/vector.h"
 
@@ -13,7 +14,10 @@
  * here.
  *
  * A panel has at least PANEL_STEP outputs, because each product lays out the rows of x anew, and
- * about PANEL_ELEMENTS of the weight, so that a widened one stays in the cache. */
+ * about PANEL_ELEMENTS of the weight, so that a widened one stays in the cache.
+ *
+ * No product has so few rows that their number decides about bits (row_product.h): the last rows
+ * are joined by some of the block before, and where there are no more, by zeros. */
 enum { ROW_BLOCK = 256, PANEL_ELEMENTS = 1 << 19, PANEL_STEP = 256, PANEL_MAX = 1024 };
 
 static int64_t panel_outputs(int64_t n_in)
@@ -33,15 +37,25 @@ struct product {
     float *y;                   /* row t at y + t * y_stride */
     int64_t x_stride, y_stride; /* in elements */
     int64_t panel, n_panels;
-    float *scratch; /* [threads, panel * n_in], NULL for F32 */
+    int64_t n_blocks, least; /* of rows; the fewest of a block */
+    float *scratch;          /* [threads, panel * n_in], NULL for F32 */
 };
+
+/* The first row of a block; n_rows behind the last. */
+static int64_t block_begin(const struct product *p, int64_t block)
+{
+    const int64_t row = block * ROW_BLOCK;
+    return block > 0 && block == p->n_blocks - 1 && p->n_rows - row < p->least
+               ? p->n_rows - p->least
+               : sonde_min_i64(row, p->n_rows);
+}
 
 static void product_task(void *arg, int64_t i, int worker)
 {
     const struct product *p = arg;
     const struct sonde_weight *w = p->w;
-    const int64_t row = i / p->n_panels * ROW_BLOCK;
-    const int64_t n_rows = sonde_min_i64(ROW_BLOCK, p->n_rows - row);
+    const int64_t row = block_begin(p, i / p->n_panels);
+    const int64_t n_rows = block_begin(p, i / p->n_panels + 1) - row;
     const int64_t out = i % p->n_panels * p->panel;
     const int64_t n_out = sonde_min_i64(p->panel, p->n_out - out);
 
@@ -60,6 +74,12 @@ static void product_task(void *arg, int64_t i, int worker)
         block = (const float *)w->data + stored_row * block_stride + stored_column;
     }
     float *y = p->y + row * p->y_stride + out;
+    if (sonde_row_product_fits(p->n_in, n_out)) {
+        sonde_row_product(n_rows, n_out, p->n_in, p->x + row * p->x_stride, p->x_stride, block,
+                          block_stride, !w->transposed, p->bias ? p->bias + out : NULL, y,
+                          p->y_stride);
+        return;
+    }
     for (int64_t t = 0; t < n_rows && p->bias; t++) {
         memcpy(y + t * p->y_stride, p->bias + out, (size_t)n_out * sizeof(float));
     }
@@ -67,21 +87,64 @@ static void product_task(void *arg, int64_t i, int worker)
                 p->x_stride, block, block_stride, p->bias ? 1.0f : 0.0f, y, p->y_stride);
 }
 
-/* Fills in panels and scratch and runs the tasks. */
+static int64_t least_rows(const struct product *p, int64_t n_out)
+{
+    return sonde_row_product_fits(p->n_in, n_out) ? 1 : sonde_row_product_least(p->n_in, n_out);
+}
+
+/* Lays the few rows out with zeros behind them; give_rows brings what comes out to y. */
+static void pad_rows(struct sonde_op_context *ctx, struct product *p, const struct product *asked)
+{
+    float *x = sonde_op_scratch(ctx, p->least * p->n_in);
+    float *y = sonde_op_scratch(ctx, p->least * p->n_out);
+    if (!x || !y) {
+        return;
+    }
+    memset(x, 0, (size_t)(p->least * p->n_in) * sizeof(float));
+    for (int64_t t = 0; t < asked->n_rows; t++) {
+        memcpy(x + t * p->n_in, asked->x + t * asked->x_stride, (size_t)p->n_in * sizeof(float));
+    }
+    p->x = x;
+    p->x_stride = p->n_in;
+    p->y = y;
+    p->y_stride = p->n_out;
+    p->n_rows = p->least;
+}
+
+static void give_rows(const struct product *p, const struct product *asked)
+{
+    for (int64_t t = 0; t < asked->n_rows; t++) {
+        memcpy(asked->y + t * asked->y_stride, p->y + t * p->y_stride,
+               (size_t)p->n_out * sizeof(float));
+    }
+}
+
+/* Fills in blocks, panels and scratch and runs the tasks. */
 static void run_product(struct sonde_op_context *ctx, struct product *p)
 {
     assert(sonde_dtype_is_weight(p->w->dtype));
     const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
+    const struct product asked = *p;
     p->panel = panel_outputs(p->n_in);
     p->n_panels = (p->n_out + p->panel - 1) / p->panel;
+    p->least = sonde_max_i64(least_rows(p, sonde_min_i64(p->panel, p->n_out)),
+                             least_rows(p, p->n_out - (p->n_panels - 1) * p->panel));
+    const bool padded =
+        p->n_rows > 0 && p->n_rows < p->least && !(ctx->single_row && p->n_rows == 1);
+    if (padded) {
+        pad_rows(ctx, p, &asked);
+    }
     p->scratch = NULL;
     if (p->w->dtype != SONDE_DTYPE_F32) {
         p->panel = sonde_min_i64(p->panel, p->n_out);
         p->scratch = sonde_op_scratch(ctx, sonde_pool_threads(ctx->pool) * p->panel * p->n_in);
     }
     if (!ctx->failed) {
-        const int64_t n_row_blocks = (p->n_rows + ROW_BLOCK - 1) / ROW_BLOCK;
-        sonde_pool_run(ctx->pool, n_row_blocks * p->n_panels, product_task, p);
+        p->n_blocks = (p->n_rows + ROW_BLOCK - 1) / ROW_BLOCK;
+        sonde_pool_run(ctx->pool, p->n_blocks * p->n_panels, product_task, p);
+    }
+    if (padded && !ctx->failed) {
+        give_rows(p, &asked);
     }
     sonde_arena_rewind(ctx->arena, mark);
 }

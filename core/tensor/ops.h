@@ -30,12 +30,15 @@ struct sonde_op_context {
     struct sonde_arena *arena; /* scratch; an op gives back what it took. Exhaustion: see failed */
     struct sonde_tape *tape;   /* NULL: nothing is kept for a backward pass; see tape.h */
     struct sonde_pool *pool;   /* NULL: the calling thread alone */
+    bool single_row; /* a product of one row may be that of a matrix and a vector, which is faster
+                        and has bits of its own: for decoding token by token */
     bool failed; /* set by an op whose scratch could not be had; results are then void. The forward
                     pass checks it once at the end */
 };
 
 /* y[T, out] = x[T, in] W^T + b; b may be NULL or absent. Half-precision W is widened panel by
- * panel; the result has the bits of the same W in F32. */
+ * panel; the result has the bits of the same W in F32. How many rows there are and where a row
+ * stands does not change its bits where the BLAS in use allows that (row_product.h). */
 void sonde_op_linear(struct sonde_op_context *ctx, struct sonde_tensor y, struct sonde_tensor x,
                      const struct sonde_weight *w, const struct sonde_weight *b);
 
