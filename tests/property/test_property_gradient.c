@@ -8,7 +8,7 @@
 #include "tests/property/property_case.h"
 #include "tests/support/check.h"
 
-enum { GRADIENT_ROUNDS = 40, TRAIN_ROUNDS = 24, WEIGHTS_MAX = 128, STEPS = 5 };
+enum { GRADIENT_ROUNDS = 20, TRAIN_ROUNDS = 12, WEIGHTS_MAX = 128, STEPS = 5 };
 
 /* The model's weights, each once. */
 struct weights {

@@ -5,7 +5,7 @@
 #include "tests/property/property_bits.h"
 #include "tests/support/check.h"
 
-enum { ROUNDS = 60, WAYS = 5, ORDER_MAX = 400 };
+enum { ROUNDS = 48, WAYS = 5, ORDER_MAX = 400 };
 
 /* Whole or a part, in order, reversed or shuffled, with repetitions. */
 static int64_t draw_order(struct sonde_rng *rng, int64_t n, int64_t order[ORDER_MAX])

@@ -9,7 +9,7 @@
 #include "tests/support/check.h"
 #include "tests/unit/storage/store_fixture.h"
 
-enum { ROUNDS = 24, BREAKS_MAX = 3 };
+enum { ROUNDS = 16, BREAKS_MAX = 3 };
 
 /* Ends the recording after so many updates: by asking to stop, or by SIGKILL. */
 struct end {
