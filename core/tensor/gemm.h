@@ -34,4 +34,21 @@ void sonde_dgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
                  const double *a, int64_t lda, const double *b, int64_t ldb, double beta, double *c,
                  int64_t ldc);
 
+/* What a row of a product depends on. On some kernels of OpenBLAS (0.3.21: Cooperlake, SkylakeX,
+ * SandyBridge) a row of C has the same bits wherever it stands among the rows, whatever the others
+ * are; on others (Haswell, Zen) it has not. Where it has, the number of rows may matter still: one
+ * row is a matrix-vector product, and the kernels for small products (m n k <= 10^6 and less)
+ * add in another order.
+ *
+ * Returns the least number of rows m >= 2 from which on neither the place nor the number matters:
+ * in products of m to max_rows rows by a B[k, n] (stored as transpose_b says), added to C (beta =
+ * 1) or not (beta = 0), a row depends on its own values, B and C alone. max_rows itself: in
+ * products of exactly so many rows the place does not matter. 0: it does, or memory is short, or
+ * the sizes are absurd.
+ *
+ * Found by multiplying: random values, the same on each call, the counts 2..17 and those around
+ * every power of two and 3/2 of it, up to max_rows; milliseconds for the products of a model of 768
+ * (k n max_rows of 10^8), so ask once a shape. Thread: any. */
+int64_t sonde_gemm_free_rows(bool transpose_b, int64_t n, int64_t k, bool add, int64_t max_rows);
+
 #endif
