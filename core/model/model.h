@@ -78,6 +78,9 @@ void sonde_session_destroy(struct sonde_session **session);
 /* Bytes that a pass over n_tokens takes at most with these sites wanted (the plan, not a guess). */
 int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_tokens,
                                  const struct sonde_site_set *observe);
+/* The same of a pass over several sequences: n_rows tokens in all, of which `longest` in one. */
+int64_t sonde_session_plan_pack_bytes(const struct sonde_model *model, int64_t n_rows,
+                                      int64_t longest, const struct sonde_site_set *observe);
 
 /* A stretch of a pass, for a backward one that keeps only the stream between the blocks. Stages: 0
  * is the embedding, k block k - 1, n_layers + 1 the end (final norm and logits). */
@@ -87,6 +90,15 @@ struct sonde_forward_part {
     float *out;      /* [T, D] the stream that leaves, unless last is the end; NULL = not wanted */
     /* Out, with a tape: the numbers of these two values, watched; -1 where there is none. */
     int64_t value_in, value_out;
+};
+
+/* One sequence of a pass over several: as the fields of the same name below. */
+struct sonde_forward_segment {
+    const int32_t *ids;
+    int64_t n_tokens;
+    const int32_t *token_types;
+    const struct sonde_hook *hooks; /* see the values of this sequence alone */
+    int n_hooks;
 };
 
 struct sonde_forward_args {
@@ -103,7 +115,16 @@ struct sonde_forward_args {
      * observer may ask it for the value at its site. */
     struct sonde_tape *tape;
     struct sonde_forward_part *part; /* NULL = the whole pass; without a cache */
+    /* n_segments > 0: this many sequences in one pass instead of the one that ids to n_hooks give;
+     * without cache, tape, part and logits_last. Each gets the bits of a pass of its own where
+     * sonde_model_rows_stand_alone. An error says nothing of which sequence it is about. */
+    const struct sonde_forward_segment *segments;
+    int n_segments;
 };
+/* Whether a row of this model's matrix products has the same bits at any place among any number of
+ * rows, with the BLAS in use: found by multiplying, milliseconds for a model of 768. Thread: any.
+ */
+bool sonde_model_rows_stand_alone(const struct sonde_model *model);
 /* One pass. With a cache the tokens continue after those fed before. Non-finite activations are
  * counted, see sonde_session_nonfinite. */
 SONDE_MUST_USE enum sonde_status sonde_forward(struct sonde_session *session,

@@ -1,4 +1,3 @@
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,42 +134,47 @@ enum sonde_status sonde_session_reserve(struct sonde_session *s, int64_t n,
     return ok ? SONDE_STATUS_OK : sonde_error_memory(error, "the key-value cache");
 }
 
-enum sonde_status sonde_session_check(const struct sonde_session *s,
-                                      const struct sonde_forward_args *args,
+static enum sonde_status check_tokens(const struct sonde_session *s,
+                                      const struct sonde_forward_segment *segment,
                                       struct sonde_error *error)
 {
     const struct sonde_spec *spec = &s->model->spec;
-    int64_t first = s->cache ? s->n_cached : 0;
-    if (args->n_tokens < 1 || args->n_tokens > s->max_tokens - first) {
-        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
-                               "%lld tokens after %lld, the session takes 1 to %lld in all",
-                               (long long)args->n_tokens, (long long)first,
-                               (long long)s->max_tokens);
-    }
-    for (int64_t t = 0; t < args->n_tokens; t++) {
-        if (args->ids[t] < 0 || args->ids[t] >= spec->d_vocab) {
+    const int64_t n_types = s->model->weights.token_type.rows;
+    for (int64_t t = 0; t < segment->n_tokens; t++) {
+        if (segment->ids[t] < 0 || segment->ids[t] >= spec->d_vocab) {
             return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                    "token %lld has id %d, the vocabulary has %lld", (long long)t,
-                                   args->ids[t], (long long)spec->d_vocab);
+                                   segment->ids[t], (long long)spec->d_vocab);
         }
-        int64_t n_types = s->model->weights.token_type.rows;
-        if (args->token_types && spec->token_types &&
-            (args->token_types[t] < 0 || args->token_types[t] >= n_types)) {
+        if (segment->token_types && spec->token_types &&
+            (segment->token_types[t] < 0 || segment->token_types[t] >= n_types)) {
             return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                    "token %lld has type %d, the model has %lld", (long long)t,
-                                   args->token_types[t], (long long)n_types);
+                                   segment->token_types[t], (long long)n_types);
         }
     }
+    return SONDE_STATUS_OK;
+}
+
+static enum sonde_status check_kind(const struct sonde_session *s,
+                                    const struct sonde_forward_args *args,
+                                    struct sonde_error *error)
+{
+    const struct sonde_spec *spec = &s->model->spec;
     if (args->stop_after_layer < 0) {
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "stop after layer %d",
                                args->stop_after_layer);
     }
-    if (args->token_types && !spec->token_types) {
-        return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "%s has no token types", spec->family);
-    }
     if ((args->tape || args->part) && s->cache) {
         return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
                                "a pass that continues from a cache has no gradients");
+    }
+    if (args->n_segments < 0 ||
+        (args->n_segments > 0 && (args->tape || args->part || s->cache || args->logits_last))) {
+        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
+                               "a pass over %d sequences at once has no cache, no gradients and no "
+                               "last logits",
+                               args->n_segments);
     }
     if (args->logits_last && !spec->headless) {
         enum sonde_status status = sonde_spec_check_vocabulary(spec, error);
@@ -186,6 +190,27 @@ enum sonde_status sonde_session_check(const struct sonde_session *s,
     return SONDE_STATUS_OK;
 }
 
+enum sonde_status sonde_session_check(const struct sonde_session *s,
+                                      const struct sonde_forward_args *args,
+                                      const struct sonde_forward_segment *segment,
+                                      struct sonde_error *error)
+{
+    const struct sonde_spec *spec = &s->model->spec;
+    int64_t first = s->cache ? s->n_cached : 0;
+    if (segment->n_tokens < 1 || segment->n_tokens > s->max_tokens - first) {
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "%lld tokens after %lld, the session takes 1 to %lld in all",
+                               (long long)segment->n_tokens, (long long)first,
+                               (long long)s->max_tokens);
+    }
+    enum sonde_status status = check_tokens(s, segment, error);
+    if (status == SONDE_STATUS_OK && segment->token_types && !spec->token_types) {
+        status =
+            sonde_error_set(error, SONDE_STATUS_ARGUMENT, "%s has no token types", spec->family);
+    }
+    return status == SONDE_STATUS_OK ? check_kind(s, args, error) : status;
+}
+
 void sonde_session_reset(struct sonde_session *session)
 {
     session->n_cached = 0;
@@ -196,11 +221,26 @@ int64_t sonde_session_cached(const struct sonde_session *session)
     return session->n_cached;
 }
 
+/* Without a branch, so that the compiler makes vectors of it: an exponent of ones is neither. */
+int64_t sonde_count_nonfinite(const float *values, int64_t n)
+{
+    int64_t sum = 0;
+    for (int64_t first = 0; first < n; first += 4096) {
+        const int64_t last = first + 4096 < n ? first + 4096 : n;
+        uint32_t count = 0;
+        for (int64_t i = first; i < last; i++) {
+            uint32_t bits;
+            memcpy(&bits, &values[i], sizeof bits);
+            count += (bits & 0x7f800000) == 0x7f800000;
+        }
+        sum += count;
+    }
+    return sum;
+}
+
 void sonde_session_count(struct sonde_session *session, const float *values, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
-        session->n_nonfinite += !isfinite(values[i]);
-    }
+    session->n_nonfinite += sonde_count_nonfinite(values, n);
 }
 
 int64_t sonde_session_nonfinite(const struct sonde_session *session)
@@ -237,32 +277,40 @@ static bool wants_anywhere(const struct sonde_model *model, const struct sonde_s
     return false;
 }
 
-/* The most that one op takes for itself: a widened panel (at most 2^18 floats, or 64 outputs of a
- * wide input) and a widened vector, or the score rows of one block of queries and a cleaned copy
- * of the values. One thread. */
-static int64_t op_scratch(const struct sonde_spec *spec, int64_t T)
+/* The most that one op takes for itself: a widened panel (2^19 floats, or 256 outputs of a wide
+ * input), a widened vector and few rows that zeros join; or the score rows of one block of queries
+ * and a cleaned copy of the values. One thread. */
+static int64_t op_scratch(const struct sonde_spec *spec, int64_t T, int64_t longest)
 {
     int64_t widest = larger(larger(spec->d_mlp, spec->d_model), spec->n_heads * spec->d_head);
-    int64_t product =
-        larger(1 << 18, 64 * widest) + 2 * buffer(larger(widest, sonde_spec_outputs(spec)));
-    int64_t attention = buffer(64 * T) + 2 * buffer(T * spec->n_kv_heads * (spec->d_head + 1));
+    int64_t outputs = larger(widest, sonde_spec_outputs(spec));
+    int64_t product = larger(1 << 19, 256 * widest) + 2 * buffer(outputs);
+    product += T < 16 ? 16 * (widest + outputs) : 0;
+    int64_t attention = buffer(64 * longest);
+    attention += 2 * buffer(longest * spec->n_kv_heads * (spec->d_head + 1));
     return larger(product, attention);
 }
 
 int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_tokens,
                                  const struct sonde_site_set *observe)
 {
+    return sonde_session_plan_pack_bytes(model, n_tokens, n_tokens, observe);
+}
+
+int64_t sonde_session_plan_pack_bytes(const struct sonde_model *model, int64_t n_rows,
+                                      int64_t longest, const struct sonde_site_set *observe)
+{
     const struct sonde_spec *spec = &model->spec;
     const int64_t more_than_any = INT64_C(1) << 60;
-    if (n_tokens > SONDE_SPEC_SIZE_MAX ||
-        (double)spec->n_heads * (double)n_tokens * (double)n_tokens > (double)(INT64_C(1) << 50)) {
+    if (n_rows > SONDE_SPEC_SIZE_MAX ||
+        (double)spec->n_heads * (double)longest * (double)longest > (double)(INT64_C(1) << 50)) {
         return more_than_any; /* an array that no machine holds; and no product below overflows */
     }
-    int64_t T = n_tokens, D = spec->d_model, HE = spec->n_heads * spec->d_head;
+    int64_t T = n_rows, D = spec->d_model, HE = spec->n_heads * spec->d_head;
     int64_t GE = spec->n_kv_heads * spec->d_head;
-    int64_t stay = 5 * buffer(T * D) + 2 * buffer(T);
+    int64_t stay = 5 * buffer(T * D) + 2 * buffer(T) + buffer(2 * (T + 1)) + 3 * buffer(T);
     int64_t attention = 2 * buffer(T * HE) + 2 * buffer(T * GE);
-    int64_t map = buffer(spec->n_heads * T * T);
+    int64_t map = buffer(spec->n_heads * longest * longest);
     attention += wants_anywhere(model, observe, SONDE_SITE_ATTN_SCORES) ? map : 0;
     attention += wants_anywhere(model, observe, SONDE_SITE_PATTERN) ? map : 0;
     if (wants_anywhere(model, observe, SONDE_SITE_RESULT)) {
@@ -271,14 +319,15 @@ int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_toke
     int64_t mlp = (spec->gated ? 2 : 1) * buffer(T * spec->d_mlp);
     int64_t V = sonde_spec_outputs(spec);
     int64_t end = wants_anywhere(model, observe, SONDE_SITE_LOGITS) ? buffer(T * V) : buffer(V);
-    int64_t tables = spec->position == SONDE_POSITION_ROTARY ? 2 * T * spec->rotary_dims : 0;
-    tables += sonde_spec_has_fixed_positions(spec) ? 2 * T * D : 0;
+    int64_t tables = spec->position == SONDE_POSITION_ROTARY ? 2 * longest * spec->rotary_dims : 0;
+    tables += sonde_spec_has_fixed_positions(spec) ? 2 * longest * D : 0;
     if (spec->position == SONDE_POSITION_RELATIVE) { /* products, and the table where it is half */
         int64_t R = sonde_spec_relative_rows(spec);
         attention += buffer(64 * R) + buffer(R * spec->d_head);
     }
-    attention += buffer(spec->n_heads * sonde_spec_bias_columns(spec, T));
+    attention += buffer(spec->n_heads * sonde_spec_bias_columns(spec, longest));
     attention += spec->position == SONDE_POSITION_T5 ? buffer(spec->n_buckets * spec->n_heads) : 0;
-    int64_t floats = stay + larger(larger(attention, mlp), end) + op_scratch(spec, T) + tables;
+    int64_t floats =
+        stay + larger(larger(attention, mlp), end) + op_scratch(spec, T, longest) + tables;
     return floats * (int64_t)sizeof(float);
 }

@@ -1,4 +1,4 @@
-/* What forward.c and session.c share. Not for other layers. */
+/* What the files of the forward pass and session.c share. Not for other layers. */
 #ifndef SONDE_CORE_MODEL_SESSION_INTERNAL_H
 #define SONDE_CORE_MODEL_SESSION_INTERNAL_H
 
@@ -25,7 +25,10 @@ struct sonde_session {
 /* Refuses what no pass of the session can run. */
 SONDE_MUST_USE enum sonde_status sonde_session_check(const struct sonde_session *session,
                                                      const struct sonde_forward_args *args,
+                                                     const struct sonde_forward_segment *segment,
                                                      struct sonde_error *error);
+/* How many of n values are NaN or infinite. */
+int64_t sonde_count_nonfinite(const float *values, int64_t n);
 /* Counts what is not finite among n values: sonde_session_nonfinite. */
 void sonde_session_count(struct sonde_session *session, const float *values, int64_t n);
 /* Makes the tables of positions and the cache long enough for n positions. */
