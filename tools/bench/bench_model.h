@@ -10,7 +10,8 @@ enum sonde_bench_shape {
                           3072, vocabulary 50,257, 1,024 positions, unembedding tied */
     SONDE_BENCH_LLAMA, /* 12 layers, d 768, 12 heads of 64 over 4 of keys and values, gated MLP
                           2048, vocabulary 32,000, 1,024 positions, rotary, RMS norms */
-    SONDE_BENCH_TINY,  /* a model organism: 2 layers, d 64, 2 heads, MLP 256, vocabulary 8 */
+    SONDE_BENCH_TINY,  /* a model organism in GPT-2's form: 2 layers, d 64, 2 heads, MLP 256,
+                          vocabulary 8, 256 positions */
 };
 
 /* The same weights for the same shape and seed on every machine. */
