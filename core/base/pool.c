@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ struct worker {
 };
 
 struct sonde_pool {
-    int n_threads;
+    int n_threads;          /* an open pool: those that take part at present, the owner included */
     int n_started;          /* threads that run: workers[1..n_started] */
     struct worker *workers; /* [n_threads]; 0 is the calling thread */
     pthread_mutex_t mutex;
@@ -34,6 +35,11 @@ struct sonde_pool {
     int64_t n;
     void (*task)(void *ctx, int64_t i, int worker);
     void *ctx;
+    /* Of an open pool; under the mutex but for next. */
+    int n_places;             /* 0: the pool is not open */
+    int n_lent;               /* threads in sonde_pool_lend: their places are 1..n_lent */
+    uint64_t period;          /* counts dismissals */
+    atomic_int_fast64_t next; /* the task that is taken next */
 };
 
 /* Every n_threads-th task: neighbours often cost alike, so this evens out better than ranges. */
@@ -67,6 +73,114 @@ static void *worker_main(void *argument)
     }
     pthread_mutex_unlock(&pool->mutex);
     return NULL;
+}
+
+/* Whoever is free takes the next task: lent threads come late, and other programs take their cores
+ * away. */
+static void run_next(struct sonde_pool *pool, int64_t n,
+                     void (*task)(void *ctx, int64_t i, int worker), void *ctx, int worker)
+{
+    for (int64_t i; (i = atomic_fetch_add(&pool->next, 1)) < n;)
+        task(ctx, i, worker);
+}
+
+enum sonde_status sonde_pool_create_open(struct sonde_pool **out, int n_places,
+                                         struct sonde_error *error)
+{
+    if (n_places < 1 || n_places > THREADS_MAX)
+        return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
+                               "a pool of %d places, expected 1 to %d", n_places, THREADS_MAX);
+    struct sonde_pool *pool = calloc(1, sizeof(*pool));
+    if (!pool)
+        return sonde_error_memory(error, "a thread pool");
+    pool->n_threads = 1;
+    pool->n_places = n_places;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->start, NULL);
+    pthread_cond_init(&pool->done, NULL);
+    *out = pool;
+    return SONDE_STATUS_OK;
+}
+
+uint64_t sonde_pool_period(struct sonde_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    uint64_t period = pool->period;
+    pthread_mutex_unlock(&pool->mutex);
+    return period;
+}
+
+bool sonde_pool_lend(struct sonde_pool *pool, uint64_t period)
+{
+    pthread_mutex_lock(&pool->mutex);
+    if (pool->period != period || pool->n_lent + 1 >= pool->n_places) {
+        pthread_mutex_unlock(&pool->mutex);
+        return false;
+    }
+    int place = ++pool->n_lent;
+    uint64_t seen = pool->round;
+    while (pool->period == period) {
+        if (pool->round == seen || place >= pool->n_threads) {
+            seen = pool->round;
+            pthread_cond_wait(&pool->start, &pool->mutex);
+            continue;
+        }
+        seen = pool->round;
+        int64_t n = pool->n;
+        void (*task)(void *, int64_t, int) = pool->task;
+        void *ctx = pool->ctx;
+        if (n == 0) /* over before this thread woke */
+            continue;
+        pool->n_busy++;
+        pthread_mutex_unlock(&pool->mutex);
+        run_next(pool, n, task, ctx, place);
+        pthread_mutex_lock(&pool->mutex);
+        if (--pool->n_busy == 0)
+            pthread_cond_signal(&pool->done);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return true;
+}
+
+void sonde_pool_gather(struct sonde_pool *pool)
+{
+    if (!pool || pool->n_places == 0)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pool->n_threads = 1 + pool->n_lent;
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+bool sonde_pool_dismiss(struct sonde_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    bool helped = pool->n_threads > 1;
+    pool->n_threads = 1;
+    pool->n_lent = 0;
+    pool->period++;
+    pthread_cond_broadcast(&pool->start);
+    pthread_mutex_unlock(&pool->mutex);
+    return helped;
+}
+
+/* The owner's side of a run of an open pool. */
+static void run_open(struct sonde_pool *pool, int64_t n,
+                     void (*task)(void *ctx, int64_t i, int worker), void *ctx)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->n = n;
+    pool->task = task;
+    pool->ctx = ctx;
+    atomic_store(&pool->next, 0);
+    pool->round++;
+    pthread_cond_broadcast(&pool->start);
+    pthread_mutex_unlock(&pool->mutex);
+    run_next(pool, n, task, ctx, 0);
+    pthread_mutex_lock(&pool->mutex);
+    pool->n = 0;
+    while (pool->n_busy > 0)
+        pthread_cond_wait(&pool->done, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 int sonde_pool_cores(void)
@@ -156,6 +270,10 @@ void sonde_pool_run(struct sonde_pool *pool, int64_t n,
     if (!pool || pool->n_threads == 1 || n <= 1) {
         for (int64_t i = 0; i < n; i++)
             task(ctx, i, 0);
+        return;
+    }
+    if (pool->n_places > 0) {
+        run_open(pool, n, task, ctx);
         return;
     }
     pthread_mutex_lock(&pool->mutex);

@@ -142,10 +142,64 @@ static void progress_passes_through(void **state)
     assert_true(sonde_progress_update(&none, "fit", 3, 9, "row"));
 }
 
+/* Threads 1 and 2 lend themselves to the pool that thread 0 owns, for several periods. */
+struct lending {
+    struct sonde_pool *open;
+    double got[WIDTH], alone[WIDTH];
+    bool refused;
+};
+
+enum { PERIODS = 20 };
+
+static void lend_or_own(void *ctx, int64_t i, int worker)
+{
+    struct lending *l = ctx;
+    (void)worker;
+    for (int period = 0; period < PERIODS; period++) {
+        while (i > 0 && sonde_pool_period(l->open) == (uint64_t)period)
+            (void)sonde_pool_lend(l->open, (uint64_t)period);
+        if (i > 0)
+            continue;
+        assert_int_equal(sonde_pool_threads(l->open), 1);
+        while (sonde_pool_threads(l->open) < 3) {
+            run_work(l->open, l->got); /* while they come */
+            sonde_pool_gather(l->open);
+        }
+        run_work(l->open, l->got);
+        l->refused = !sonde_pool_lend(l->open, (uint64_t)period); /* no place is left */
+        assert_true(sonde_pool_dismiss(l->open));
+        assert_memory_equal(l->got, l->alone, sizeof(l->got));
+    }
+}
+
+static void others_lend_themselves(void **state)
+{
+    (void)state;
+    struct lending l = { 0 };
+    struct sonde_error error = { 0 };
+    struct sonde_pool *three = NULL;
+    run_work(NULL, l.alone);
+    check_ok(sonde_pool_create(&three, 3, &error), &error);
+    check_ok(sonde_pool_create_open(&l.open, 3, &error), &error);
+    sonde_pool_run(three, 3, lend_or_own, &l);
+    assert_true(l.refused);
+    assert_false(sonde_pool_lend(l.open, PERIODS - 1)); /* that period is over */
+    assert_false(sonde_pool_dismiss(l.open));
+    run_work(l.open, l.got);
+    assert_memory_equal(l.got, l.alone, sizeof(l.got));
+    sonde_pool_gather(three); /* not open: nothing happens */
+    assert_int_equal(sonde_pool_threads(three), 3);
+    sonde_pool_destroy(&l.open);
+    sonde_pool_destroy(&three);
+    assert_int_equal(sonde_pool_create_open(&l.open, 0, &error), SONDE_STATUS_ARGUMENT);
+    assert_null(l.open);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_do_not_depend_on_threads),
+        cmocka_unit_test(others_lend_themselves),
         cmocka_unit_test(shares_are_even_round_after_round),
         cmocka_unit_test(bad_numbers_of_threads),
         cmocka_unit_test(reduction_is_ordered),
