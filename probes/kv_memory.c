@@ -313,7 +313,8 @@ static enum sonde_status read_layer(struct kv *kv, int layer, bool *has_keys,
     int64_t stream;
     enum sonde_status status = find_keys(kv, layer, &stream, error);
     if (!status)
-        status = sonde_kv_values_read(&values, kv->model, layer, kv->k, args->pool, error);
+        status = sonde_kv_values_read(&values, kv->model, layer, kv->k,
+                                      sonde_builtin_mem_bytes(kv->run), args->pool, error);
     if (!status && stream >= 0)
         status = sonde_kv_keys_read(&keys, kv->source, stream, kv->k, skip,
                                     sonde_builtin_mem_bytes(kv->run), args->progress, error);

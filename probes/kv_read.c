@@ -5,74 +5,183 @@
 #include <string.h>
 
 #include "core/base/num.h"
-#include "probes/lens_read.h"
+#include "core/model/readout.h"
+#include "core/tensor/vector.h"
+#include "probes/vocabulary_scan.h"
 
 struct value_reading {
     const struct sonde_model *model;
     const struct sonde_weight *w_down;
     struct sonde_kv_values *values;
-    int64_t D, V, block;
-    float **buffer; /* [threads] of x [block, D], then scores [block, V] */
-    struct sonde_arena **arena;
-    struct sonde_error *error; /* [n_blocks] */
+    int64_t D, n_slices, first; /* first neuron of the wave */
+    int64_t wave_blocks, n_blocks;
+    float *x;                          /* [wave_blocks, SONDE_SCAN_ROWS, D] */
+    struct sonde_top_entry *up, *down; /* [wave_blocks, n_slices, SONDE_SCAN_ROWS, k] */
+    int64_t *n_up, *n_down;            /* [wave_blocks, n_slices, SONDE_SCAN_ROWS] */
+    struct sonde_arena **arena;        /* [threads] */
+    struct sonde_error *error;         /* [wave_blocks] */
 };
 
-static void read_values_task(void *ctx, int64_t b, int worker)
+static int64_t block_rows(const struct value_reading *r, int64_t block)
+{
+    int64_t left = r->values->F - r->first - block * SONDE_SCAN_ROWS;
+    return left < SONDE_SCAN_ROWS ? left : SONDE_SCAN_ROWS;
+}
+
+/* The value vectors of a block, their lengths, and the gain. */
+static void gather_task(void *ctx, int64_t b, int worker)
 {
     const struct value_reading *r = ctx;
-    struct sonde_kv_values *values = r->values;
-    int64_t first = b * r->block;
-    int64_t n = values->F - first < r->block ? values->F - first : r->block;
-    float *x = r->buffer[worker], *scores = x + r->block * r->D;
+    float *x = r->x + b * SONDE_SCAN_ROWS * r->D;
+    int64_t n = block_rows(r, b), neuron = r->first + b * SONDE_SCAN_ROWS;
     for (int64_t i = 0; i < n; i++) {
-        double square = 0.0;
-        sonde_weight_in_column(r->w_down, first + i, x + i * r->D);
-        for (int64_t d = 0; d < r->D; d++)
-            square += (double)x[i * r->D + d] * (double)x[i * r->D + d];
-        values->norm[first + i] = sqrt(square);
+        sonde_weight_in_column(r->w_down, neuron + i, x + i * r->D);
+        r->values->norm[neuron + i] =
+            sqrt(sonde_vector_kernels()->sum_squares(x + i * r->D, 0.0, r->D));
     }
-    r->error[b].status =
-        sonde_model_unembed(r->model, r->arena[worker], x, n, true, 0, 0, scores, &r->error[b]);
-    for (int64_t i = 0; i < n && !r->error[b].status; i++) {
-        int64_t at = (first + i) * values->k;
-        (void)sonde_top_k_largest(scores + i * r->V, r->V, values->k, values->up + at);
-        (void)sonde_top_k_smallest(scores + i * r->V, r->V, values->k, values->down + at);
+    r->error[b].status = sonde_model_fold_gain(r->model, r->arena[worker], x, n, &r->error[b]);
+}
+
+static void take_values(void *ctx, const struct sonde_scan_tile *tile)
+{
+    const struct value_reading *r = ctx;
+    int64_t place = (tile->block * r->n_slices + tile->slice) * SONDE_SCAN_ROWS, k = r->values->k;
+    for (int64_t i = 0; i < tile->n_rows; i++) {
+        float *score = tile->scores + i * tile->count;
+        struct sonde_top_entry *up = r->up + (place + i) * k, *down = r->down + (place + i) * k;
+        int64_t *n_up = &r->n_up[place + i], *n_down = &r->n_down[place + i];
+        *n_up = sonde_top_k_offer_row(up, k, *n_up, score, tile->count, tile->first, tile->index);
+        for (int64_t j = 0; j < tile->count; j++)
+            score[j] = -score[j];
+        *n_down =
+            sonde_top_k_offer_row(down, k, *n_down, score, tile->count, tile->first, tile->index);
     }
+}
+
+/* Fewer than k scores are numbers. */
+static void fill_rest(struct sonde_top_entry *entry, int64_t k, int64_t n)
+{
+    for (; n < k; n++)
+        entry[n] = (struct sonde_top_entry){ (float)NAN, -1 };
+}
+
+static void join_values(void *ctx, int64_t b, int worker)
+{
+    const struct value_reading *r = ctx;
+    int64_t k = r->values->k, n = block_rows(r, b), neuron = r->first + b * SONDE_SCAN_ROWS;
+    (void)worker;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t n_up = 0, n_down = 0;
+        for (int64_t slice = 0; slice < r->n_slices; slice++) {
+            int64_t place = (b * r->n_slices + slice) * SONDE_SCAN_ROWS + i;
+            n_up = sonde_top_k_join(r->values->up + (neuron + i) * k, k, n_up, r->up + place * k,
+                                    r->n_up[place]);
+            n_down = sonde_top_k_join(r->values->down + (neuron + i) * k, k, n_down,
+                                      r->down + place * k, r->n_down[place]);
+        }
+        fill_rest(r->values->up + (neuron + i) * k, k, n_up);
+        fill_rest(r->values->down + (neuron + i) * k, k, n_down);
+    }
+}
+
+static enum sonde_status read_wave(struct value_reading *r, int64_t n_blocks,
+                                   struct sonde_pool *pool, struct sonde_error *error)
+{
+    const float **y = calloc((size_t)n_blocks + 1, sizeof(*y));
+    int64_t *n_rows = calloc((size_t)n_blocks + 1, sizeof(*n_rows));
+    enum sonde_status status =
+        y && n_rows ? SONDE_STATUS_OK : sonde_error_memory(error, "the values");
+    for (int64_t b = 0; b < n_blocks && !status; b++) {
+        y[b] = r->x + b * SONDE_SCAN_ROWS * r->D;
+        n_rows[b] = block_rows(r, b);
+    }
+    if (!status) {
+        size_t counts = (size_t)(n_blocks * r->n_slices * SONDE_SCAN_ROWS) * sizeof(int64_t);
+        memset(r->n_up, 0, counts);
+        memset(r->n_down, 0, counts);
+        sonde_pool_run(pool, n_blocks, gather_task, r);
+    }
+    for (int64_t b = 0; b < n_blocks && !status; b++)
+        if (r->error[b].status)
+            status = sonde_error_set(error, r->error[b].status, "%s", r->error[b].text);
+    struct sonde_scan scan = { .model = r->model,
+                               .plain = true,
+                               .n_blocks = n_blocks,
+                               .y = y,
+                               .n_rows = n_rows,
+                               .take = take_values,
+                               .ctx = r };
+    if (!status)
+        status = sonde_scan_run(&scan, pool, error);
+    if (!status)
+        sonde_pool_run(pool, n_blocks, join_values, r);
+    free(y);
+    free(n_rows);
+    return status;
+}
+
+static int64_t wave_bytes(const struct value_reading *r, int threads)
+{
+    int64_t entry = 2 * (r->values->k * (int64_t)sizeof(struct sonde_top_entry) + 8);
+    int64_t block = SONDE_SCAN_ROWS * (r->D * (int64_t)sizeof(float) + r->n_slices * entry);
+    return threads * (block + sonde_scan_worker_bytes(r->model, SONDE_SCAN_ROWS));
 }
 
 static enum sonde_status read_values(struct value_reading *r, struct sonde_pool *pool,
                                      struct sonde_error *error)
 {
     int threads = sonde_pool_threads(pool);
-    int64_t n_blocks = (r->values->F + r->block - 1) / r->block;
-    r->buffer = calloc((size_t)threads, sizeof(float *));
-    r->arena = calloc((size_t)threads, sizeof(struct sonde_arena *));
-    r->error = calloc((size_t)n_blocks + 1, sizeof(struct sonde_error));
-    bool ok = r->buffer && r->arena && r->error;
-    for (int t = 0; t < threads && ok; t++) {
-        r->buffer[t] = malloc((size_t)(r->block * (r->D + r->V)) * sizeof(float));
-        r->arena[t] = sonde_arena_create(0);
-        ok = r->buffer[t] && r->arena[t];
-    }
+    size_t rows = (size_t)(r->wave_blocks * SONDE_SCAN_ROWS), places = rows * (size_t)r->n_slices;
+    size_t k = (size_t)r->values->k;
+    r->x = malloc(rows * (size_t)r->D * sizeof(*r->x));
+    r->up = malloc(places * k * sizeof(*r->up));
+    r->down = malloc(places * k * sizeof(*r->down));
+    r->n_up = malloc(places * sizeof(*r->n_up));
+    r->n_down = malloc(places * sizeof(*r->n_down));
+    r->arena = calloc((size_t)threads, sizeof(*r->arena));
+    r->error = calloc((size_t)r->wave_blocks, sizeof(*r->error));
+    bool ok = r->x && r->up && r->down && r->n_up && r->n_down && r->arena && r->error;
+    for (int t = 0; t < threads && ok; t++)
+        ok = (r->arena[t] = sonde_arena_create(0)) != NULL;
     enum sonde_status status = ok ? SONDE_STATUS_OK : sonde_error_memory(error, "the values");
-    if (ok)
-        sonde_pool_run(pool, n_blocks, read_values_task, r);
-    for (int64_t b = 0; b < n_blocks && !status; b++)
-        if (r->error[b].status)
-            status = sonde_error_set(error, r->error[b].status, "%s", r->error[b].text);
-    for (int t = 0; t < threads && r->buffer && r->arena; t++) {
-        free(r->buffer[t]);
-        sonde_arena_destroy(&r->arena[t]);
+    int64_t n_blocks = (r->values->F + SONDE_SCAN_ROWS - 1) / SONDE_SCAN_ROWS;
+    for (int64_t b = 0; b < n_blocks && !status; b += r->wave_blocks) {
+        int64_t n = n_blocks - b < r->wave_blocks ? n_blocks - b : r->wave_blocks;
+        r->first = b * SONDE_SCAN_ROWS;
+        status = read_wave(r, n, pool, error);
     }
-    free(r->buffer);
+    for (int t = 0; t < threads && r->arena; t++)
+        sonde_arena_destroy(&r->arena[t]);
+    free(r->x);
+    free(r->up);
+    free(r->down);
+    free(r->n_up);
+    free(r->n_down);
     free(r->arena);
     free(r->error);
     return status;
 }
 
+/* One thread alone where the budget is too small for all. */
+static enum sonde_status plan_wave(struct value_reading *r, int64_t mem_bytes,
+                                   struct sonde_pool **pool, struct sonde_error *error)
+{
+    if (wave_bytes(r, sonde_pool_threads(*pool)) > mem_bytes)
+        *pool = NULL;
+    r->wave_blocks = sonde_pool_threads(*pool);
+    int64_t bytes = wave_bytes(r, sonde_pool_threads(*pool));
+    if (bytes <= mem_bytes)
+        return SONDE_STATUS_OK;
+    char need[SONDE_FORMAT_F64_MAX], have[SONDE_FORMAT_F64_MAX];
+    sonde_format_bytes(need, bytes);
+    sonde_format_bytes(have, mem_bytes);
+    return sonde_error_set(error, SONDE_STATUS_LIMIT,
+                           "the values take %s, over the memory budget of %s", need, have);
+}
+
 enum sonde_status sonde_kv_values_read(struct sonde_kv_values *out, const struct sonde_model *model,
-                                       int layer, int64_t k, struct sonde_pool *pool,
-                                       struct sonde_error *error)
+                                       int layer, int64_t k, int64_t mem_bytes,
+                                       struct sonde_pool *pool, struct sonde_error *error)
 {
     const struct sonde_spec *spec = sonde_model_spec(model);
     const struct sonde_weight *w_down = &sonde_model_weights(model)->layer[layer].w_down;
@@ -93,12 +202,13 @@ enum sonde_status sonde_kv_values_read(struct sonde_kv_values *out, const struct
         .w_down = w_down,
         .values = &values,
         .D = spec->d_model,
-        .V = spec->d_vocab,
-        .block = sonde_lens_block_rows(spec->d_vocab),
+        .n_slices = sonde_scan_slices(model),
     };
     enum sonde_status status = SONDE_STATUS_OK;
     if (!values.up || !values.down || !values.norm)
         status = sonde_error_memory(error, "the values");
+    if (!status)
+        status = plan_wave(&reading, mem_bytes, &pool, error);
     if (!status)
         status = read_values(&reading, pool, error);
     if (status) {

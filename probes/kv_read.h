@@ -1,7 +1,8 @@
 /*
  * The feed-forward layer as key-value memory (Geva et al., "Transformer Feed-Forward Layers Are
  * Key-Value Memories", EMNLP 2021): values from the weights, keys from recorded activations.
- * One layer at a time; blocks of neurons against the whole vocabulary, of which the top k are kept.
+ * One layer at a time; blocks of neurons against one tile of the vocabulary after the other, of
+ * which the top k are kept (vocabulary_scan.h).
  */
 #ifndef SONDE_PROBES_KV_READ_H
 #define SONDE_PROBES_KV_READ_H
@@ -17,16 +18,18 @@
 #include "probes/top_k.h"
 
 /* Values: neuron i's column of the down projection, times the final norm's gain, against the
- * unembedding. F neurons. */
+ * unembedding. F neurons. Where fewer than k scores are numbers the rest is index -1 and NaN. */
 struct sonde_kv_values {
     int64_t F, k;
     struct sonde_top_entry *up;   /* [F, k] tokens that it raises most: score */
     struct sonde_top_entry *down; /* [F, k] that it lowers most: minus the score */
     double *norm;                 /* [F] length of the value vector */
 };
+/* mem_bytes: LIMIT where one thread needs more beside the result. */
 SONDE_MUST_USE enum sonde_status sonde_kv_values_read(struct sonde_kv_values *out,
                                                       const struct sonde_model *model, int layer,
-                                                      int64_t k, struct sonde_pool *pool,
+                                                      int64_t k, int64_t mem_bytes,
+                                                      struct sonde_pool *pool,
                                                       struct sonde_error *error);
 void sonde_kv_values_finish(struct sonde_kv_values *values);
 

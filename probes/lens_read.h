@@ -1,7 +1,8 @@
 /*
  * Reading residual rows as distributions over the vocabulary: the numbers of the logit lens
  * (nostalgebraist, "interpreting GPT: the logit lens", 2020; with the final norm computed on the
- * site itself). A block of rows at a time: memory is of [rows, V], never of [T, L, V].
+ * site itself). All sites of a block of positions are multiplied by one tile of the unembedding
+ * after the other (vocabulary_scan.h), and each tile is read once: no row of logits is ever whole.
  */
 #ifndef SONDE_PROBES_LENS_READ_H
 #define SONDE_PROBES_LENS_READ_H
@@ -14,40 +15,43 @@
 #include "core/model/model.h"
 #include "probes/top_k.h"
 
-/* Of one row at one site. All logarithms are natural. */
+/* Of one row at one site. All logarithms are natural; all are NaN or infinite where a logit is. */
 struct sonde_lens_reading {
     double log_sum; /* log sum exp of the logits */
     double entropy;
     double kl;      /* KL(final || site): what the site's reading lacks of the final one */
     double logprob; /* of the true next token; NaN where there is none */
-    int64_t rank;   /* of the true next token, 1 = best; 0 where there is none */
-    bool agrees;    /* its best token is the final distribution's best */
+    /* Of the true next token: 1 + the logits above its own; 0 where there is none. Beyond the k
+     * best, on BLAS kernels whose rows' bits depend on their place, a logit that equals it up to
+     * rounding may be counted on either side. */
+    int64_t rank;
+    bool agrees; /* its best token is the final distribution's best */
 };
 
-/* Numbers of logits [V] against the final logits [V] whose log_sum is known; next -1 = none. */
-void sonde_lens_measure(const float *logits, const float *final, double final_log_sum, int64_t V,
-                        int32_t next, struct sonde_lens_reading *out);
-double sonde_lens_log_sum(const float *logits, int64_t V);
+/* Positions that a block may have: a function of the arguments alone. with_logits: recorded ones
+ * are compared. */
+int64_t sonde_lens_block_rows(int64_t V, int64_t n_sites, bool with_logits);
 
-/* Rows that are read out at once for a vocabulary of V: a function of V alone. */
-int64_t sonde_lens_block_rows(int64_t V);
-
-/* x [n_sites, n_rows, D]: site after site; the last site is the final one. n_rows at most the
- * block's. */
+/* x [n_sites, n_rows, D]: site after site; the last site is the final one. Overwritten by what the
+ * unembedding is applied to. */
 struct sonde_lens_block {
-    const float *x;
-    int64_t n_sites, n_rows, D;
+    float *x;
+    int64_t n_sites, n_rows;
     const int32_t *next; /* [n_rows] true next token, -1 = none */
     const float *logits; /* [n_rows, V] as recorded, or NULL */
     int64_t k;
     struct sonde_lens_reading *reading; /* [n_sites, n_rows] out */
-    struct sonde_top_entry *top;        /* [n_sites, n_rows, k] out: logits */
-    double off_logits, largest_logit;   /* out: largest |final - logits|, largest |logit| */
+    /* [n_sites, n_rows, k] out: logits; index -1 and NaN where there are fewer than k numbers */
+    struct sonde_top_entry *top;
+    double off_logits, largest_logit; /* out: largest |final - logits|, largest |logit| */
 };
-/* Reads n_blocks blocks, each on a worker of the pool. */
+/* Reads n_blocks blocks of the same n_sites and k. */
 SONDE_MUST_USE enum sonde_status sonde_lens_read(const struct sonde_model *model,
                                                  struct sonde_pool *pool,
                                                  struct sonde_lens_block *block, int64_t n_blocks,
                                                  struct sonde_error *error);
+/* Memory that this takes beside the blocks' own, for blocks of n_sites * n_rows rows. */
+int64_t sonde_lens_read_bytes(const struct sonde_model *model, int threads, int64_t n_blocks,
+                              int64_t n_rows, int64_t k);
 
 #endif

@@ -28,6 +28,7 @@ static const struct sonde_probe_option lens_options[] = {
 struct lens_site {
     int64_t stream;
     int kind, layer;
+    int64_t n, n_next;                         /* readings, and those with a true next token */
     double kl, entropy, logprob, agrees, hits; /* sums */
     double *rank;                              /* [n_next] of the true next token */
     int64_t rank_capacity;
@@ -38,26 +39,34 @@ struct lens {
     struct sonde_source *source;
     const struct sonde_model *model;
     struct lens_site *site; /* [n_sites]; the last is the final one */
-    int64_t n_sites, n_rows, n_next, k;
+    int64_t n_sites, n_rows, n_total, k;
+    int64_t n_nonfinite;   /* readings that are not finite */
     int64_t logits_stream; /* -1 = not recorded */
     int64_t first, last;   /* positions, as asked for */
     bool *chosen;          /* [n_sequences] */
     struct sonde_table *lens_table, *next_table;
-    int64_t n_written; /* sequences in these tables */
+    int64_t n_sequences, sequence; /* met so far, the present one (-1 = none) */
     double off_logits, largest_logit;
     struct sonde_lens_figure figure;
     struct sonde_buf text;
 };
 
-/* Buffers of a wave of blocks: one block a thread. */
+/* Buffers of a wave of blocks: one block a thread. Blocks go on over the end of a sequence. */
 struct wave {
     int64_t n_blocks, block_rows;
+    struct sonde_pool *pool;            /* NULL where the budget is for one thread */
     struct sonde_lens_block *block;     /* [n_blocks] */
+    int64_t *row;                       /* [n_blocks, block_rows] token rows */
     float *x;                           /* [n_blocks, n_sites, block_rows, D] */
     float *logits;                      /* [n_blocks, block_rows, V] or NULL */
     int32_t *next;                      /* [n_blocks, block_rows] */
     struct sonde_lens_reading *reading; /* [n_blocks, n_sites, block_rows] */
     struct sonde_top_entry *top;        /* [n_blocks, n_sites, block_rows, k] */
+};
+
+/* The next position to read. */
+struct place {
+    int64_t sequence, row, end; /* token rows; row = end: the sequence is read */
 };
 
 static int compare_sites(const void *a, const void *b)
@@ -148,6 +157,7 @@ static enum sonde_status choose_rows(struct lens *l, struct sonde_error *error)
 static void wave_finish(struct wave *w)
 {
     free(w->block);
+    free(w->row);
     free(w->x);
     free(w->logits);
     free(w->next);
@@ -155,70 +165,141 @@ static void wave_finish(struct wave *w)
     free(w->top);
 }
 
-static enum sonde_status wave_init(struct wave *w, const struct lens *l, struct sonde_error *error)
+static int64_t wave_bytes(const struct lens *l, int threads, int64_t rows)
 {
     const struct sonde_spec *spec = sonde_model_spec(l->model);
-    size_t rows = (size_t)sonde_lens_block_rows(spec->d_vocab);
-    size_t n = (size_t)sonde_pool_threads(l->run->args->pool), sites = (size_t)l->n_sites;
-    bool with_logits = l->logits_stream >= 0;
-    double bytes = (double)(n * rows) * 4.0 *
-                   ((double)sites * (double)spec->d_model + 3.0 * (double)spec->d_vocab);
-    int64_t mem = sonde_builtin_mem_bytes(l->run);
-    if (bytes > (double)mem && n > 1)
-        n = 1, bytes /= sonde_pool_threads(l->run->args->pool);
-    if (bytes > (double)mem) {
-        char need[SONDE_FORMAT_F64_MAX], have[SONDE_FORMAT_F64_MAX];
-        sonde_format_bytes(need, (int64_t)bytes);
-        sonde_format_bytes(have, mem);
-        return sonde_error_set(error, SONDE_STATUS_LIMIT,
-                               "the readout takes %s, over the memory budget of %s", need, have);
-    }
-    *w = (struct wave){
-        .n_blocks = (int64_t)n,
-        .block_rows = (int64_t)rows,
-        .block = calloc(n, sizeof(*w->block)),
-        .x = malloc(n * sites * rows * (size_t)spec->d_model * sizeof(float)),
-        .logits = with_logits ? malloc(n * rows * (size_t)spec->d_vocab * sizeof(float)) : NULL,
-        .next = malloc(n * rows * sizeof(int32_t)),
-        .reading = malloc(n * sites * rows * sizeof(*w->reading)),
-        .top = malloc(n * sites * rows * (size_t)l->k * sizeof(*w->top)),
-    };
-    if (w->block && w->x && w->next && w->reading && w->top && (w->logits || !with_logits))
-        return SONDE_STATUS_OK;
-    wave_finish(w);
-    return sonde_error_memory(error, "the lens");
+    int64_t reading =
+        (int64_t)sizeof(struct sonde_lens_reading) + l->k * (int64_t)sizeof(struct sonde_top_entry);
+    int64_t site = spec->d_model * (int64_t)sizeof(float) + reading;
+    int64_t recorded = l->logits_stream >= 0 ? spec->d_vocab * (int64_t)sizeof(float) : 0;
+    return threads * rows * (l->n_sites * site + recorded) +
+           sonde_lens_read_bytes(l->model, threads, threads, l->n_sites * rows, l->k);
 }
 
-/* Reads the activations of rows [row, row + n) of a sequence into block b of the wave. */
-static enum sonde_status fill_block(const struct lens *l, struct wave *w, int64_t b, int64_t row,
-                                    int64_t n, int64_t end_row, struct sonde_error *error)
+/* The rows of a block do not depend on the budget: with too little of it one thread works alone. */
+static enum sonde_status plan_wave(struct wave *w, const struct lens *l, struct sonde_error *error)
+{
+    bool with_logits = l->logits_stream >= 0;
+    int64_t mem = sonde_builtin_mem_bytes(l->run);
+    w->block_rows =
+        sonde_lens_block_rows(sonde_model_spec(l->model)->d_vocab, l->n_sites, with_logits);
+    w->pool = l->run->args->pool;
+    if (wave_bytes(l, sonde_pool_threads(w->pool), w->block_rows) > mem)
+        w->pool = NULL;
+    w->n_blocks = sonde_pool_threads(w->pool);
+    int64_t bytes = wave_bytes(l, sonde_pool_threads(w->pool), w->block_rows);
+    if (bytes <= mem)
+        return SONDE_STATUS_OK;
+    char need[SONDE_FORMAT_F64_MAX], have[SONDE_FORMAT_F64_MAX];
+    sonde_format_bytes(need, bytes);
+    sonde_format_bytes(have, mem);
+    return sonde_error_set(error, SONDE_STATUS_LIMIT,
+                           "the readout takes %s, over the memory budget of %s", need, have);
+}
+
+static enum sonde_status wave_init(struct wave *out, const struct lens *l,
+                                   struct sonde_error *error)
 {
     const struct sonde_spec *spec = sonde_model_spec(l->model);
-    int64_t D = spec->d_model, at = b * w->block_rows;
-    struct sonde_lens_block *block = &w->block[b];
-    float *x = w->x + at * l->n_sites * D;
-    *block = (struct sonde_lens_block){
+    struct wave w = { 0 };
+    enum sonde_status status = plan_wave(&w, l, error);
+    if (status)
+        return status;
+    bool with_logits = l->logits_stream >= 0;
+    size_t rows = (size_t)(w.n_blocks * w.block_rows), sites = (size_t)l->n_sites;
+    w.block = calloc((size_t)w.n_blocks, sizeof(*w.block));
+    w.row = malloc(rows * sizeof(*w.row));
+    w.x = malloc(rows * sites * (size_t)spec->d_model * sizeof(float));
+    w.logits = with_logits ? malloc(rows * (size_t)spec->d_vocab * sizeof(float)) : NULL;
+    w.next = malloc(rows * sizeof(int32_t));
+    w.reading = malloc(rows * sites * sizeof(*w.reading));
+    w.top = malloc(rows * sites * (size_t)l->k * sizeof(*w.top));
+    if (!w.block || !w.row || !w.x || !w.next || !w.reading || !w.top ||
+        (with_logits && !w.logits)) {
+        wave_finish(&w);
+        return sonde_error_memory(error, "the lens");
+    }
+    *out = w;
+    return SONDE_STATUS_OK;
+}
+
+/* Token rows [*first, *end) of the positions asked for; none: *first >= *end. */
+static void sequence_rows(const struct lens *l, int64_t sequence, int64_t *first, int64_t *end)
+{
+    const struct sonde_source_sequence *s = &l->source->sequences[sequence];
+    int64_t last = l->last < 0 ? s->n_tokens + l->last : l->last;
+    *first = s->first_row + l->first;
+    *end = s->first_row + (last + 1 < s->n_tokens ? last + 1 : s->n_tokens);
+}
+
+/* Moves on to the next sequence that has a position to read; false: there is none. */
+static bool next_sequence(const struct lens *l, struct place *at)
+{
+    while (at->row >= at->end) {
+        if (++at->sequence >= l->source->n_sequences)
+            return false;
+        if (l->chosen[at->sequence])
+            sequence_rows(l, at->sequence, &at->row, &at->end);
+    }
+    return true;
+}
+
+/* The next positions, as many as a block holds, into block b of the wave: their rows and next
+ * tokens. */
+static int64_t plan_block(const struct lens *l, struct wave *w, int64_t b, struct place *at)
+{
+    const struct sonde_spec *spec = sonde_model_spec(l->model);
+    int64_t place = b * w->block_rows, n = 0;
+    for (; n < w->block_rows && next_sequence(l, at); n++) {
+        const struct sonde_source_sequence *s = &l->source->sequences[at->sequence];
+        int64_t row = at->row++;
+        int32_t next = row + 1 < s->first_row + s->n_tokens ? l->source->token_id[row + 1] : -1;
+        w->row[place + n] = row;
+        /* An encoder sees the next token: it predicts none. */
+        w->next[place + n] = spec->causal && next < spec->d_vocab ? next : -1;
+    }
+    float *x = w->x + place * l->n_sites * spec->d_model;
+    w->block[b] = (struct sonde_lens_block){
         .x = x,
         .n_sites = l->n_sites,
         .n_rows = n,
-        .D = D,
-        .next = w->next + at,
-        .logits = w->logits ? w->logits + at * spec->d_vocab : NULL,
+        .next = w->next + place,
+        .logits = w->logits ? w->logits + place * spec->d_vocab : NULL,
         .k = l->k,
-        .reading = w->reading + at * l->n_sites,
-        .top = w->top + at * l->n_sites * l->k,
+        .reading = w->reading + place * l->n_sites,
+        .top = w->top + place * l->n_sites * l->k,
     };
-    for (int64_t i = 0; i < n; i++) {
-        int32_t next = row + i + 1 < end_row ? l->source->token_id[row + i + 1] : -1;
-        /* An encoder sees the next token: it predicts none. */
-        w->next[at + i] = spec->causal && next < spec->d_vocab ? next : -1;
+    return n;
+}
+
+/* Reads token rows row [n] of a stream, neighbours at once. */
+static enum sonde_status read_rows(const struct lens *l, int64_t stream, const int64_t *row,
+                                   int64_t n, float *x, struct sonde_error *error)
+{
+    int64_t width = l->source->streams[stream].width;
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (int64_t i = 0, end; i < n && !status; i = end) {
+        for (end = i + 1; end < n && row[end] == row[end - 1] + 1;)
+            end++;
+        status = l->source->read_rows(l->source, stream, row[i], end - i, x + i * width, error);
     }
+    return status;
+}
+
+/* Reads the activations of block b of the wave. */
+static enum sonde_status fill_block(const struct lens *l, struct wave *w, int64_t b,
+                                    struct sonde_error *error)
+{
+    const struct sonde_spec *spec = sonde_model_spec(l->model);
+    const struct sonde_lens_block *block = &w->block[b];
+    int64_t place = b * w->block_rows, n = block->n_rows;
     enum sonde_status status = SONDE_STATUS_OK;
     for (int64_t s = 0; s < l->n_sites && !status; s++)
-        status = l->source->read_rows(l->source, l->site[s].stream, row, n, x + s * n * D, error);
+        status = read_rows(l, l->site[s].stream, w->row + place, n,
+                           block->x + s * n * spec->d_model, error);
     if (!status && w->logits)
-        status = l->source->read_rows(l->source, l->logits_stream, row, n,
-                                      w->logits + at * spec->d_vocab, error);
+        status = read_rows(l, l->logits_stream, w->row + place, n,
+                           w->logits + place * spec->d_vocab, error);
     return status;
 }
 
@@ -265,72 +346,87 @@ static void put_row(struct lens *l, int64_t sequence, int64_t row, int64_t posit
     sonde_table_f64(t, 10, r->entropy);
 }
 
-static enum sonde_status take_block(struct lens *l, int64_t sequence, int64_t row, bool write,
-                                    const struct sonde_lens_block *b, struct sonde_error *error)
+/* Adds a reading to its site's sums; one that is not finite is only counted. */
+static enum sonde_status add_reading(struct lens *l, struct lens_site *site,
+                                     const struct sonde_lens_reading *r, bool has_next,
+                                     struct sonde_error *error)
 {
-    int64_t first_row = l->source->sequences[sequence].first_row;
-    for (int64_t i = 0; i < b->n_rows; i++) {
-        for (int64_t s = 0; s < l->n_sites; s++) {
-            struct lens_site *site = &l->site[s];
-            const struct sonde_lens_reading *r = &b->reading[s * b->n_rows + i];
-            void *rank = site->rank;
-            if (!sonde_grow(&rank, &site->rank_capacity, l->n_next + 1, sizeof(double),
-                            (int64_t)1 << 34))
-                return sonde_error_memory(error, "the ranks");
-            site->rank = rank;
-            site->kl += r->kl;
-            site->entropy += r->entropy;
-            site->agrees += r->agrees;
-            if (b->next[i] >= 0) {
-                site->logprob += r->logprob;
-                site->hits += r->rank == 1;
-                site->rank[l->n_next] = (double)r->rank;
-            }
-            if (write) {
-                const struct sonde_top_entry *top = b->top + (s * b->n_rows + i) * b->k;
-                put_row(l, sequence, row + i, row + i - first_row, b, i, s);
-                if (l->n_written == 0)
-                    sonde_lens_figure_cell(&l->figure, s, row + i,
-                                           exp((double)top[0].value - r->log_sum),
-                                           vocabulary_text(l, top[0].index));
-            }
-        }
-        l->n_next += b->next[i] >= 0;
+    if (!isfinite(r->log_sum) || !isfinite(r->entropy) || !isfinite(r->kl)) {
+        l->n_nonfinite++;
+        return SONDE_STATUS_OK;
     }
-    l->n_rows += b->n_rows;
-    l->off_logits = fmax(l->off_logits, b->off_logits);
-    l->largest_logit = fmax(l->largest_logit, b->largest_logit);
+    void *rank = site->rank;
+    if (!sonde_grow(&rank, &site->rank_capacity, site->n_next + 1, sizeof(double),
+                    (int64_t)1 << 34))
+        return sonde_error_memory(error, "the ranks");
+    site->rank = rank;
+    site->n++;
+    site->kl += r->kl;
+    site->entropy += r->entropy;
+    site->agrees += r->agrees;
+    if (has_next) {
+        site->logprob += r->logprob;
+        site->hits += r->rank == 1;
+        site->rank[site->n_next++] = (double)r->rank;
+    }
     return SONDE_STATUS_OK;
 }
 
-static enum sonde_status read_sequence(struct lens *l, struct wave *w, int64_t sequence,
+/* Position i of a block, all sites. */
+static enum sonde_status take_position(struct lens *l, int64_t row,
+                                       const struct sonde_lens_block *b, int64_t i,
                                        struct sonde_error *error)
 {
-    const struct sonde_source_sequence *s = &l->source->sequences[sequence];
-    int64_t last = l->last < 0 ? s->n_tokens + l->last : l->last;
-    int64_t row = s->first_row + l->first, n_left = last + 1 < s->n_tokens ? last + 1 : s->n_tokens;
-    int64_t end = s->first_row + n_left, end_row = s->first_row + s->n_tokens;
-    if (row >= end)
-        return SONDE_STATUS_OK;
-    bool write = l->n_written < TABLE_SEQUENCES_MAX;
+    int64_t sequence = l->source->token_sequence[row], first, end;
     enum sonde_status status = SONDE_STATUS_OK;
-    if (l->n_written == 0)
-        status = sonde_lens_figure_begin(&l->figure, l->n_sites, row, end, error);
-    while (row < end && !status) {
-        int64_t first = row, n_blocks = 0;
-        for (; n_blocks < w->n_blocks && row < end && !status; n_blocks++) {
-            int64_t n = end - row < w->block_rows ? end - row : w->block_rows;
-            status = fill_block(l, w, n_blocks, row, n, end_row, error);
-            row += n;
-        }
-        if (!status)
-            status = sonde_lens_read(l->model, l->run->args->pool, w->block, n_blocks, error);
-        for (int64_t b = 0; b < n_blocks && !status; b++)
-            status = take_block(l, sequence, first + b * w->block_rows, write, &w->block[b], error);
-        if (!status && !sonde_progress_update(l->run->args->progress, "lens", row, end, "rows"))
-            status = sonde_error_set(error, SONDE_STATUS_CANCELLED, "stopped");
+    if (sequence != l->sequence) {
+        l->sequence = sequence;
+        sequence_rows(l, sequence, &first, &end);
+        if (l->n_sequences++ == 0)
+            status = sonde_lens_figure_begin(&l->figure, l->n_sites, first, end, error);
     }
-    l->n_written += write;
+    for (int64_t s = 0; s < l->n_sites && !status; s++) {
+        const struct sonde_lens_reading *r = &b->reading[s * b->n_rows + i];
+        const struct sonde_top_entry *top = b->top + (s * b->n_rows + i) * b->k;
+        status = add_reading(l, &l->site[s], r, b->next[i] >= 0, error);
+        if (status || l->n_sequences > TABLE_SEQUENCES_MAX)
+            continue;
+        put_row(l, sequence, row, row - l->source->sequences[sequence].first_row, b, i, s);
+        if (l->n_sequences == 1)
+            sonde_lens_figure_cell(&l->figure, s, row, exp((double)top[0].value - r->log_sum),
+                                   vocabulary_text(l, top[0].index));
+    }
+    l->n_rows++;
+    return status;
+}
+
+static enum sonde_status take_block(struct lens *l, const int64_t *row,
+                                    const struct sonde_lens_block *b, struct sonde_error *error)
+{
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (int64_t i = 0; i < b->n_rows && !status; i++)
+        status = take_position(l, row[i], b, i, error);
+    l->off_logits = fmax(l->off_logits, b->off_logits);
+    l->largest_logit = fmax(l->largest_logit, b->largest_logit);
+    return status;
+}
+
+/* Reads the next wave; *done: there was none. */
+static enum sonde_status read_wave(struct lens *l, struct wave *w, struct place *at, bool *done,
+                                   struct sonde_error *error)
+{
+    int64_t n = 0;
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (; n < w->n_blocks && !status && plan_block(l, w, n, at) > 0; n++)
+        status = fill_block(l, w, n, error);
+    *done = n == 0;
+    if (!status)
+        status = sonde_lens_read(l->model, w->pool, w->block, n, error);
+    for (int64_t b = 0; b < n && !status; b++)
+        status = take_block(l, w->row + b * w->block_rows, &w->block[b], error);
+    if (!status && n > 0 &&
+        !sonde_progress_update(l->run->args->progress, "lens", l->n_rows, l->n_total, "positions"))
+        status = sonde_error_set(error, SONDE_STATUS_CANCELLED, "stopped");
     return status;
 }
 
@@ -344,10 +440,10 @@ static enum sonde_status check_by_forward(struct lens *l, int64_t sequence,
     struct sonde_session_options options = { .max_tokens = s->n_tokens,
                                              .pool = l->run->args->pool };
     struct sonde_session *session = NULL;
-    struct sonde_arena *arena = sonde_arena_create(0);
-    float *value = malloc((size_t)(2 * spec->d_vocab + spec->d_model) * sizeof(float));
+    float *value = malloc((size_t)(spec->d_vocab + spec->d_model) * sizeof(float));
+    struct sonde_top_entry *top = malloc((size_t)l->k * sizeof(*top));
     enum sonde_status status =
-        arena && value ? SONDE_STATUS_OK : sonde_error_memory(error, "the check");
+        value && top ? SONDE_STATUS_OK : sonde_error_memory(error, "the check");
     if (!status)
         status = sonde_session_create(&session, l->model, &options, error);
     struct sonde_forward_args args = {
@@ -360,19 +456,27 @@ static enum sonde_status check_by_forward(struct lens *l, int64_t sequence,
     };
     if (!status)
         status = sonde_forward(session, &args, error);
-    float *lens = value + spec->d_vocab, *x = lens + spec->d_vocab;
+    float *x = value ? value + spec->d_vocab : NULL;
     if (!status)
         status = l->source->read_rows(l->source, l->site[l->n_sites - 1].stream,
                                       s->first_row + s->n_tokens - 1, 1, x, error);
+    const int32_t next = -1;
+    struct sonde_lens_reading reading;
+    struct sonde_lens_block block = { .x = x,
+                                      .n_sites = 1,
+                                      .n_rows = 1,
+                                      .next = &next,
+                                      .logits = value,
+                                      .k = l->k,
+                                      .reading = &reading,
+                                      .top = top };
     if (!status)
-        status = sonde_model_readout(l->model, arena, x, 1, 0, 0, lens, error);
-    for (int64_t v = 0; v < spec->d_vocab && !status; v++) {
-        l->off_logits = fmax(l->off_logits, fabs((double)lens[v] - (double)value[v]));
-        l->largest_logit = fmax(l->largest_logit, fabs((double)value[v]));
-    }
+        status = sonde_lens_read(l->model, NULL, &block, 1, error);
+    l->off_logits = fmax(l->off_logits, block.off_logits);
+    l->largest_logit = fmax(l->largest_logit, block.largest_logit);
     sonde_session_destroy(&session);
-    sonde_arena_destroy(&arena);
     free(value);
+    free(top);
     return status;
 }
 
@@ -438,20 +542,23 @@ static enum sonde_status put_sites(struct lens *l, struct sonde_error *error)
                                            "agreement",
                                            NULL };
     struct sonde_table *t = sonde_result_add_table(l->run->result, "sites", columns);
-    double n = (double)l->n_rows, n_next = (double)l->n_next;
     for (int64_t s = 0; s < l->n_sites; s++) {
         const struct lens_site *site = &l->site[s];
+        double n = (double)site->n, n_next = (double)site->n_next;
         sonde_table_add_row(t);
         sonde_table_text(t, 0, l->source->streams[site->stream].name);
         sonde_table_i64(t, 1, site->layer);
-        sonde_table_i64(t, 2, l->n_rows);
+        sonde_table_i64(t, 2, site->n);
+        if (site->n == 0)
+            continue;
         sonde_table_f64(t, 3, site->kl / n);
         sonde_table_f64(t, 4, site->entropy / n);
         sonde_table_f64(t, 8, site->agrees / n);
-        if (l->n_next == 0)
+        if (site->n_next == 0)
             continue;
         double median;
-        enum sonde_status status = sonde_stats_quantile(site->rank, l->n_next, 0.5, &median, error);
+        enum sonde_status status =
+            sonde_stats_quantile(site->rank, site->n_next, 0.5, &median, error);
         if (status)
             return status;
         sonde_table_f64(t, 5, site->logprob / n_next);
@@ -476,13 +583,18 @@ static enum sonde_status read_all(struct lens *l, struct sonde_error *error)
         return status;
     l->lens_table = sonde_result_add_table(l->run->result, "lens", lens_columns);
     l->next_table = sonde_result_add_table(l->run->result, "next", next_columns);
-    int64_t n_sequences = 0;
-    for (int64_t s = 0; s < l->source->n_sequences && !status; s++) {
+    int64_t n_chosen = 0, first, end;
+    for (int64_t s = 0; s < l->source->n_sequences; s++) {
         if (!l->chosen[s])
             continue;
-        n_sequences++;
-        status = read_sequence(l, &wave, s, error);
+        n_chosen++;
+        sequence_rows(l, s, &first, &end);
+        l->n_total += first < end ? end - first : 0;
     }
+    struct place at = { .sequence = -1 };
+    l->sequence = -1;
+    for (bool done = false; !done && !status;)
+        status = read_wave(l, &wave, &at, &done, error);
     wave_finish(&wave);
     if (!status && l->n_rows == 0)
         status = sonde_error_set(error, SONDE_STATUS_ARGUMENT,
@@ -490,12 +602,15 @@ static enum sonde_status read_all(struct lens *l, struct sonde_error *error)
                                  (long long)l->first, (long long)l->last);
     if (status)
         return status;
-    if (n_sequences > l->n_written)
+    if (l->n_sequences > TABLE_SEQUENCES_MAX)
         sonde_result_warn(l->run->result,
-                          "tables lens and next show the first %lld of %lld sequences; table sites "
+                          "tables lens and next show the first %d of %lld sequences; table sites "
                           "is over all",
-                          (long long)l->n_written, (long long)n_sequences);
-    sonde_result_scalar_i64(l->run->result, "sequences", n_sequences);
+                          TABLE_SEQUENCES_MAX, (long long)l->n_sequences);
+    if (l->n_nonfinite > 0)
+        sonde_result_warn(l->run->result, "%lld readings are not finite: left out of table sites",
+                          (long long)l->n_nonfinite);
+    sonde_result_scalar_i64(l->run->result, "sequences", n_chosen);
     sonde_result_scalar_i64(l->run->result, "positions", l->n_rows);
     return put_sites(l, error);
 }
@@ -562,7 +677,8 @@ const struct sonde_probe sonde_probe_logit_lens = {
         "Every site of the residual stream is read out as the last one would be: the final norm "
         "computed on that site itself, then the unembedding (nostalgebraist 2020). Per position: "
         "the top tokens, log-probability and rank of the true next token, entropy and "
-        "KL(final || site), in nats. Rows are read out in blocks: no [T, L, V] array is formed. "
+        "KL(final || site), in nats. The vocabulary is read tile by tile: no [T, V] array is "
+        "formed. "
         "Checked: the last site's readout equals the model's logits.",
     .options = lens_options,
     .n_options = sizeof(lens_options) / sizeof(lens_options[0]),

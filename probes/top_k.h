@@ -22,11 +22,12 @@ static inline void sonde_top_k_offer(struct sonde_top_entry *entry, int64_t k, i
     entry[at] = (struct sonde_top_entry){ .value = value, .index = index };
 }
 
-/* The k largest of value [n], and the k smallest (their values negated). Returns how many there
- * are. */
-int64_t sonde_top_k_largest(const float *value, int64_t n, int64_t k,
-                            struct sonde_top_entry *entry);
-int64_t sonde_top_k_smallest(const float *value, int64_t n, int64_t k,
-                             struct sonde_top_entry *entry);
+/* Offers value [n], the entries first, first + 1, ..; index [n] is scratch. k is at least 1.
+ * Returns how many entries there are now. */
+int64_t sonde_top_k_offer_row(struct sonde_top_entry *entry, int64_t k, int64_t n_entries,
+                              const float *value, int64_t n, int64_t first, int32_t *index);
+/* Offers the entries of a later part of the stream. */
+int64_t sonde_top_k_join(struct sonde_top_entry *entry, int64_t k, int64_t n_entries,
+                         const struct sonde_top_entry *later, int64_t n_later);
 
 #endif

@@ -148,12 +148,5 @@ SONDE_MUST_USE enum sonde_status sonde_model_readout(const struct sonde_model *m
                                                      int64_t n, int64_t vocab_first,
                                                      int64_t vocab_count, float *logits,
                                                      struct sonde_error *error);
-/* The unembedding alone (after the final norm's gain if fold_gain, no centring or scale, no bias):
- * how a direction in the residual stream writes on the vocabulary. */
-SONDE_MUST_USE enum sonde_status sonde_model_unembed(const struct sonde_model *model,
-                                                     struct sonde_arena *scratch, const float *x,
-                                                     int64_t n, bool fold_gain, int64_t vocab_first,
-                                                     int64_t vocab_count, float *scores,
-                                                     struct sonde_error *error);
 
 #endif

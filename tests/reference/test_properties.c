@@ -1,6 +1,7 @@
 /* What must hold of any forward pass, whatever the weights: causality, sums, edits, threads. */
 #include <string.h>
 
+#include "core/model/readout.h"
 #include "tests/reference/site_capture.h"
 #include "tests/support/check.h"
 #include "tests/unit/model/model_maker.h"
@@ -374,6 +375,37 @@ static void test_hook_failure_stops(void **state)
     model_remove(folder);
 }
 
+/* Rows once, then tile after tile, or entries one by one: the same logits up to the roundings of
+ * products of other sizes. */
+static void check_tiles(const struct sonde_model *model, const float *x, const float *logits)
+{
+    struct sonde_arena *scratch = sonde_arena_create(0);
+    struct sonde_error error = { 0 };
+    const int64_t D = sonde_model_spec(model)->d_model;
+    float *y = malloc(sizeof(float) * (size_t)(T * D)), *part = malloc(sizeof(float) * T * 50);
+    const int32_t id[3] = { 49, 0, 21 }, outside = 50;
+    check_ok(sonde_model_readout_rows(model, scratch, x, T, y, &error), &error);
+    for (int first = 0; first < 50; first += 17) {
+        const struct sonde_vocabulary_tile tile = { first, first + 17 < 50 ? 17 : 50 - first,
+                                                    false };
+        check_ok(sonde_model_unembed(model, scratch, y, T, tile, part, &error), &error);
+        for (int i = 0; i < T * (int)tile.count; i++) {
+            const int at = i / (int)tile.count * 50 + first + i % (int)tile.count;
+            check_close(part[i], logits[at], 1e-5);
+        }
+    }
+    check_ok(sonde_model_unembed_ids(model, scratch, y, T, id, 3, part, &error), &error);
+    for (int i = 0; i < T * 3; i++) {
+        check_close(part[i], logits[i / 3 * 50 + id[i % 3]], 1e-5);
+    }
+    assert_int_equal(sonde_model_unembed_ids(model, scratch, y, T, &outside, 1, part, &error),
+                     SONDE_STATUS_ARGUMENT);
+    assert_string_equal(error.text, "vocabulary entry 50 of 50");
+    free(y);
+    free(part);
+    sonde_arena_destroy(&scratch);
+}
+
 /* The lens at the last layer is the model's logits, bit by bit, and so is any part of it. */
 static void test_readout(void **state)
 {
@@ -409,6 +441,7 @@ static void test_readout(void **state)
         assert_int_equal(
             sonde_model_readout(model, scratch, last->value, T, 40, 20, logits, &error),
             SONDE_STATUS_ARGUMENT);
+        check_tiles(model, last->value, whole->value);
         free(logits);
         sonde_arena_destroy(&scratch);
         capture_free(&c);

@@ -1,6 +1,7 @@
 /* Key-value memory on a model made by hand: what each neuron writes and what drives it is known. */
 #include <string.h>
 
+#include "core/base/rng.h"
 #include "probes/kv_read.h"
 #include "tests/unit/probes/probe_support.h"
 
@@ -27,7 +28,7 @@ static void values_are_read_from_the_weights(void **state)
     struct sonde_model *model = toy_model_open(&recipe);
     struct sonde_kv_values values = { 0 };
     struct sonde_error error = { 0 };
-    check_ok(sonde_kv_values_read(&values, model, 1, 2, NULL, &error), &error);
+    check_ok(sonde_kv_values_read(&values, model, 1, 2, 1 << 26, NULL, &error), &error);
     assert_int_equal(values.F, F);
     for (int i = 0; i < F; i++) {
         assert_int_equal(values.up[2 * i].index, i);
@@ -56,6 +57,86 @@ static void values_are_read_from_the_weights(void **state)
     }
     check_close(toy_real(toy_table(r, "summary"), 0, "value_norm"), sqrt(5.0), 1e-12);
     sonde_result_destroy(&r);
+    sonde_model_close(&model);
+}
+
+/* More neurons than a block and more tokens than a tile, against scores in double: a score is off
+ * by at most the roundings of its D products. */
+enum { WIDE_D = 8, WIDE_F = 1500, WIDE_V = 3000, WIDE_K = 7 };
+
+static float wide_weight(void *ctx, const char *name, int64_t row, int64_t column)
+{
+    (void)ctx;
+    struct sonde_rng rng = sonde_rng_make(sonde_rng_stream(name), (uint64_t)(row * 4096 + column));
+    return (float)((strstr(name, "norm") ? 1 : 0) + 0.5 * sonde_rng_normal(&rng));
+}
+
+static double score_of(const struct sonde_model *model, int64_t neuron, int64_t token, double *off)
+{
+    const struct sonde_weights *w = sonde_model_weights(model);
+    const float *u = w->unembed.data, *gain = w->ln_final_gain.data;
+    float value[WIDE_D];
+    double sum = 0, size = 0;
+    sonde_weight_in_column(&w->layer[0].w_down, neuron, value);
+    for (int d = 0; d < WIDE_D; d++) {
+        double term = (double)value[d] * (double)gain[d] * (double)u[token * WIDE_D + d];
+        sum += term;
+        size += fabs(term);
+    }
+    *off = fmax(*off, (WIDE_D + 1) * 0x1p-24 * size);
+    return sum;
+}
+
+static void all_neurons_against_all_tokens(void **state)
+{
+    (void)state;
+    struct toy_model recipe = {
+        .L = 1, .D = WIDE_D, .F = WIDE_F, .V = WIDE_V, .weight = wide_weight
+    };
+    struct sonde_model *model = toy_model_open(&recipe);
+    struct sonde_kv_values values = { 0 }, again = { 0 };
+    struct sonde_pool *pool = NULL;
+    struct sonde_error error = { 0 };
+    check_ok(sonde_pool_create(&pool, 3, &error), &error);
+    check_ok(sonde_kv_values_read(&values, model, 0, WIDE_K, 1 << 28, pool, &error), &error);
+    for (int64_t f = 0; f < WIDE_F; f += 97) {
+        static const double sign[2] = { 1, -1 };
+        for (int side = 0; side < 2; side++) {
+            const struct sonde_top_entry *top = (side ? values.down : values.up) + f * WIDE_K;
+            double off = 0, least = INFINITY;
+            for (int k = 0; k < WIDE_K; k++) {
+                double score = sign[side] * score_of(model, f, top[k].index, &off);
+                check_close(top[k].value, score, off);
+                least = fmin(least, score);
+            }
+            int64_t above = 0;
+            for (int64_t v = 0; v < WIDE_V; v++) {
+                double score = sign[side] * score_of(model, f, v, &off);
+                above += score > least + 2 * off;
+            }
+            assert_true(above < WIDE_K);
+        }
+    }
+    /* The least budget that is allowed, one thread alone: the same bits. */
+    int64_t refused = 0, enough = 1 << 28;
+    while (enough - refused > 1024) {
+        int64_t mem = refused + (enough - refused) / 2;
+        bool ok =
+            sonde_kv_values_read(&again, model, 0, WIDE_K, mem, pool, &error) == SONDE_STATUS_OK;
+        *(ok ? &enough : &refused) = mem;
+        if (!ok) {
+            assert_non_null(strstr(error.text, "over the memory budget of"));
+            continue;
+        }
+        for (int64_t i = 0; i < WIDE_F * WIDE_K; i++) {
+            assert_int_equal(values.up[i].index, again.up[i].index);
+            assert_memory_equal(&values.up[i].value, &again.up[i].value, sizeof(float));
+            assert_memory_equal(&values.down[i].value, &again.down[i].value, sizeof(float));
+        }
+        sonde_kv_values_finish(&again);
+    }
+    sonde_kv_values_finish(&values);
+    sonde_pool_destroy(&pool);
     sonde_model_close(&model);
 }
 
@@ -197,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_read_from_the_weights),
+        cmocka_unit_test(all_neurons_against_all_tokens),
         cmocka_unit_test(keys_are_the_strongest_rows),
         cmocka_unit_test(agreement_counts_neurons),
         cmocka_unit_test(tables_hold_what_was_read),
