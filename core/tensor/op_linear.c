@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/tensor/gemm.h"
+#include "core/tensor/gemm_plan.h"
 #include "core/tensor/op_common.h"
 #include "core/tensor/row_product.h"
 #include "core/tensor/tape.h"
@@ -38,7 +39,8 @@ struct product {
     int64_t x_stride, y_stride; /* in elements */
     int64_t panel, n_panels;
     int64_t n_blocks, least; /* of rows; the fewest of a block */
-    float *scratch;          /* [threads, panel * n_in], NULL for F32 */
+    float *scratch;          /* [threads, panel * n_in], NULL for F32 as it is */
+    bool round;              /* widened weights to bf16 */
 };
 
 /* The first row of a block; n_rows behind the last. */
@@ -68,6 +70,9 @@ static void product_task(void *arg, int64_t i, int worker)
         block_stride = w->transposed ? n_out : p->n_in;
         sonde_weight_block(w, stored_row, w->transposed ? p->n_in : n_out, stored_column,
                            block_stride, wide);
+        if (p->round && w->dtype != SONDE_DTYPE_BF16) {
+            sonde_gemm_round_bf16(wide, n_out * p->n_in);
+        }
         block = wide;
     } else {
         block_stride = w->columns;
@@ -111,6 +116,18 @@ static void pad_rows(struct sonde_op_context *ctx, struct product *p, const stru
     p->n_rows = p->least;
 }
 
+/* x as the nearest bfloat16s, for a plan that rounds. */
+static void round_rows(struct sonde_op_context *ctx, struct product *p)
+{
+    float *x = sonde_op_scratch(ctx, p->n_rows * p->n_in);
+    for (int64_t t = 0; t < p->n_rows && x; t++) {
+        memcpy(x + t * p->n_in, p->x + t * p->x_stride, (size_t)p->n_in * sizeof(float));
+        sonde_gemm_round_bf16(x + t * p->n_in, p->n_in);
+    }
+    p->x = x;
+    p->x_stride = p->n_in;
+}
+
 static void give_rows(const struct product *p, const struct product *asked)
 {
     for (int64_t t = 0; t < asked->n_rows; t++) {
@@ -134,8 +151,12 @@ static void run_product(struct sonde_op_context *ctx, struct product *p)
     if (padded) {
         pad_rows(ctx, p, &asked);
     }
+    p->round = sonde_gemm_plan_rounds(ctx->plan);
+    if (p->round && !ctx->failed) {
+        round_rows(ctx, p);
+    }
     p->scratch = NULL;
-    if (p->w->dtype != SONDE_DTYPE_F32) {
+    if (p->w->dtype != SONDE_DTYPE_F32 || p->round) {
         p->panel = sonde_min_i64(p->panel, p->n_out);
         p->scratch = sonde_op_scratch(ctx, sonde_pool_threads(ctx->pool) * p->panel * p->n_in);
     }
@@ -331,7 +352,7 @@ void sonde_op_linear(struct sonde_op_context *ctx, struct sonde_tensor y, struct
         .x_stride = x.stride[0],
         .y_stride = y.stride[0],
     };
-    if (!ctx->failed) {
+    if (!ctx->failed && !sonde_gemm_plan_multiply(ctx, w, product.bias, y, x)) {
         run_product(ctx, &product);
     }
     sonde_arena_rewind(ctx->arena, mark);

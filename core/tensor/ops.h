@@ -24,12 +24,15 @@
 #include "core/base/pool.h"
 #include "core/tensor/tensor.h"
 
-struct sonde_tape; /* records vector-Jacobian products */
+struct sonde_tape;      /* records vector-Jacobian products */
+struct sonde_gemm_plan; /* gemm_plan.h */
 
 struct sonde_op_context {
     struct sonde_arena *arena; /* scratch; an op gives back what it took. Exhaustion: see failed */
     struct sonde_tape *tape;   /* NULL: nothing is kept for a backward pass; see tape.h */
     struct sonde_pool *pool;   /* NULL: the calling thread alone */
+    /* How linear products are computed; NULL: by OpenBLAS in f32. Backward passes always are. */
+    const struct sonde_gemm_plan *plan;
     bool single_row; /* a product of one row may be that of a matrix and a vector, which is faster
                         and has bits of its own: for decoding token by token */
     bool failed; /* set by an op whose scratch could not be had; results are then void. The forward
