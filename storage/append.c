@@ -8,12 +8,9 @@
 
 struct append_stream {
     struct sonde_stream_row row;
-    int64_t element;
-    uint8_t *chunk;  /* [chunk_values] elements; the chunk that is being filled */
-    int64_t n_full;  /* chunks that are in the file */
-    int64_t n_fill;  /* values in chunk */
-    int64_t n_saved; /* so many of them are in the table tail too */
-    bool stale;      /* the table tail still holds values of chunks that are in the file by now */
+    int64_t n_full; /* chunks that are in the file */
+    bool has_tail;  /* the table tail holds values of the chunk behind them */
+    bool stale;     /* the table tail still holds values of chunks that are in the file by now */
 };
 
 enum { INSERT_SEQUENCE, INSERT_TOKEN, INSERT_CHUNK, INSERT_TAIL, DELETE_TAIL, UPDATE_RUN, N_SQL };
@@ -33,6 +30,7 @@ static const char *const statement_sql[N_SQL] = {
 struct sonde_append {
     struct sonde_store *store;
     struct sonde_coder *coder;
+    struct sonde_fill fill;
     sqlite3_stmt *sql[N_SQL];
     int64_t run, base; /* base: the id of the run's first sequence and token */
     int64_t n_streams, n_sequences, n_tokens;
@@ -77,11 +75,16 @@ static enum sonde_status damaged(const struct sonde_append *append,
                            append->store->path, stream->row.stream.name);
 }
 
-static enum sonde_status load_tail(struct sonde_append *append, struct append_stream *stream,
+/* The values of the open chunk, into the fill. */
+static enum sonde_status load_tail(struct sonde_append *append, int64_t i,
                                    struct sonde_error *error)
 {
+    struct append_stream *stream = &append->streams[i];
+    struct sonde_fill_stream *fill = &append->fill.streams[i];
+    struct sonde_chunk_list full = { 0 };
     sqlite3_stmt *statement = NULL;
     bool row = true;
+    int64_t n_fill = 0;
     enum sonde_status status =
         sonde_db_prepare(append->store, &statement,
                          "SELECT first_value, n_values, crc32, data FROM tail"
@@ -95,32 +98,35 @@ static enum sonde_status load_tail(struct sonde_append *append, struct append_st
         int64_t first = sqlite3_column_int64(statement, 0);
         int64_t n = sqlite3_column_int64(statement, 1);
         const void *data = sqlite3_column_blob(statement, 3);
-        if (first != stream->n_full * stream->row.chunk_values + stream->n_fill || n < 1 ||
-            n > stream->row.chunk_values - stream->n_fill || !data ||
-            sqlite3_column_bytes(statement, 3) != n * stream->element ||
-            sonde_codec_crc32(data, n * stream->element) !=
+        /* A tail that filled its chunk would be a chunk. */
+        if (first != stream->n_full * stream->row.chunk_values + n_fill || n < 1 ||
+            n >= stream->row.chunk_values - n_fill || !data ||
+            sqlite3_column_bytes(statement, 3) != n * fill->element ||
+            sonde_codec_crc32(data, n * fill->element) !=
                 (uint32_t)sqlite3_column_int64(statement, 2)) {
             status = damaged(append, stream, error);
             break;
         }
-        memcpy(stream->chunk + stream->n_fill * stream->element, data,
-               (size_t)(n * stream->element));
-        stream->n_fill += n;
+        if (!sonde_fill_reserve(&append->fill, sonde_fill_chunks(&append->fill, i, n))) {
+            status = sonde_error_memory(error, "a chunk");
+            break;
+        }
+        sonde_fill_values(&append->fill, i, data, false, n, &full);
+        n_fill += n;
     }
     sqlite3_finalize(statement);
-    stream->n_saved = stream->n_fill;
+    fill->n_saved = n_fill;
+    stream->has_tail = n_fill > 0;
     return status;
 }
 
-static enum sonde_status load_stream(struct sonde_append *append, struct append_stream *stream,
+static enum sonde_status load_stream(struct sonde_append *append, int64_t i,
                                      const struct extent *extent, struct sonde_error *error)
 {
+    struct append_stream *stream = &append->streams[i];
+    struct sonde_fill_stream *fill = &append->fill.streams[i];
     sqlite3_stmt *statement = NULL;
     bool row = false;
-    stream->element = (int64_t)sonde_dtype_size(stream->row.stream.dtype);
-    stream->chunk = malloc((size_t)(stream->row.chunk_values * stream->element));
-    if (!stream->chunk)
-        return sonde_error_memory(error, "a chunk");
     enum sonde_status status =
         sonde_db_prepare(append->store, &statement,
                          "SELECT count(*), sum(n_values) FROM chunk WHERE stream = ?1", error);
@@ -138,16 +144,30 @@ static enum sonde_status load_stream(struct sonde_append *append, struct append_
         return status;
     if (!sonde_mul_i64(stream->n_full, stream->row.chunk_values, &full) || full != n_values)
         return damaged(append, stream, error);
-    status = load_tail(append, stream, error);
+    fill->n_full = stream->n_full;
+    status = load_tail(append, i, error);
     if (status != SONDE_STATUS_OK)
         return status;
     int64_t count = stream->row.stream.space == SONDE_ROWS_SEQUENCE ? extent->n_sequences
                     : stream->row.stream.space == SONDE_ROWS_MAP    ? extent->n_squares
                                                                     : extent->n_tokens;
     if (!sonde_mul_i64(count, stream->row.stream.width, &expected) ||
-        n_values + stream->n_fill != expected)
+        n_values + fill->n_saved != expected)
         return damaged(append, stream, error);
     return SONDE_STATUS_OK;
+}
+
+static void place_stream(struct sonde_append *append, int64_t i, const struct sonde_stream_row *row)
+{
+    struct sonde_fill_stream *fill = &append->fill.streams[i];
+    append->streams[i].row = *row;
+    fill->dtype = row->stream.dtype;
+    fill->codec = row->codec;
+    fill->element = (int64_t)sonde_dtype_size(row->stream.dtype);
+    fill->chunk_values = row->chunk_values;
+    int64_t bytes = fill->chunk_values * fill->element;
+    if (bytes > append->fill.chunk_bytes)
+        append->fill.chunk_bytes = bytes;
 }
 
 static enum sonde_status load_streams(struct sonde_append *append, int64_t only,
@@ -167,10 +187,12 @@ static enum sonde_status load_streams(struct sonde_append *append, int64_t only,
     append->streams = calloc((size_t)append->n_streams + 1, sizeof(*append->streams));
     if (!append->streams)
         status = sonde_error_memory(error, "a run's writer");
-    for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++) {
-        append->streams[i].row = rows[only >= 0 ? only : i];
-        status = load_stream(append, &append->streams[i], only >= 0 ? &nothing : &extent, error);
-    }
+    if (status == SONDE_STATUS_OK)
+        status = sonde_fill_init(&append->fill, append->n_streams, error);
+    for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++)
+        place_stream(append, i, &rows[only >= 0 ? only : i]);
+    for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++)
+        status = load_stream(append, i, only >= 0 ? &nothing : &extent, error);
     free(rows);
     return status;
 }
@@ -206,9 +228,8 @@ void sonde_append_destroy(struct sonde_append **append)
         return;
     for (int i = 0; i < N_SQL; i++)
         sqlite3_finalize((*append)->sql[i]);
-    for (int64_t i = 0; (*append)->streams && i < (*append)->n_streams; i++)
-        free((*append)->streams[i].chunk);
     free((*append)->streams);
+    sonde_fill_finish(&(*append)->fill);
     sonde_coder_destroy(&(*append)->coder);
     free(*append);
     *append = NULL;
@@ -217,6 +238,11 @@ void sonde_append_destroy(struct sonde_append **append)
 int64_t sonde_append_sequences(const struct sonde_append *append)
 {
     return append->n_sequences;
+}
+
+struct sonde_fill *sonde_append_fill(struct sonde_append *append)
+{
+    return &append->fill;
 }
 
 enum sonde_status sonde_append_sequence(struct sonde_append *append,
@@ -271,74 +297,83 @@ static enum sonde_status delete_tail(struct sonde_append *append, struct append_
     sqlite3_bind_int64(append->sql[DELETE_TAIL], 1, stream->row.id);
     sqlite3_bind_int64(append->sql[DELETE_TAIL], 2, before);
     stream->stale = false;
+    stream->has_tail &= before != INT64_MAX;
     return sonde_db_run(append->store, append->sql[DELETE_TAIL], error);
+}
+
+enum sonde_status sonde_append_encode(struct sonde_coder *coder, struct sonde_chunk *chunk,
+                                      struct sonde_error *error)
+{
+    const void *stored = NULL;
+    enum sonde_status status = sonde_coder_encode(
+        coder, &chunk->codec, chunk->data, chunk->raw_bytes, chunk->raw_bytes / chunk->n_values,
+        &stored, &chunk->stored_bytes, error);
+    if (status != SONDE_STATUS_OK || stored == chunk->data)
+        return status;
+    /* Not in place: the data may be the tail of a commit that is still to be written. */
+    chunk->packed = malloc((size_t)chunk->stored_bytes);
+    if (!chunk->packed)
+        return sonde_error_memory(error, "a chunk's compression");
+    memcpy(chunk->packed, stored, (size_t)chunk->stored_bytes);
+    return SONDE_STATUS_OK;
 }
 
 /* What the tail holds of this chunk stays until the commit: pages that were freed before would be
  * taken again for new chunks, and SQLite would have to save what is in them first. */
-static enum sonde_status write_chunk(struct sonde_append *append, struct append_stream *stream,
+enum sonde_status sonde_append_chunk(struct sonde_append *append, const struct sonde_chunk *chunk,
                                      struct sonde_error *error)
 {
-    enum sonde_codec codec = stream->row.codec;
-    const void *data = NULL;
-    int64_t bytes = stream->n_fill * stream->element, stored = 0;
-    uint32_t crc = sonde_codec_crc32(stream->chunk, bytes);
-    enum sonde_status status = sonde_coder_encode(append->coder, &codec, stream->chunk, bytes,
-                                                  stream->element, &data, &stored, error);
-    if (status != SONDE_STATUS_OK)
-        return status;
+    struct append_stream *stream = &append->streams[chunk->stream];
     sqlite3_stmt *insert = append->sql[INSERT_CHUNK];
     sqlite3_bind_int64(insert, 1, stream->row.id);
-    sqlite3_bind_int64(insert, 2, stream->n_full);
-    sonde_db_bind_text(insert, 3, sonde_codec_name(codec));
-    sqlite3_bind_int64(insert, 4, stream->n_fill);
-    sqlite3_bind_int64(insert, 5, crc);
-    sqlite3_bind_int64(insert, 6, stored);
-    sqlite3_bind_blob64(insert, 7, data, (sqlite3_uint64)stored, SQLITE_STATIC);
-    status = sonde_db_run(append->store, insert, error);
+    sqlite3_bind_int64(insert, 2, chunk->ordinal);
+    sonde_db_bind_text(insert, 3, sonde_codec_name(chunk->codec));
+    sqlite3_bind_int64(insert, 4, chunk->n_values);
+    sqlite3_bind_int64(insert, 5, chunk->crc32);
+    sqlite3_bind_int64(insert, 6, chunk->stored_bytes);
+    sqlite3_bind_blob64(insert, 7, chunk->packed ? chunk->packed : chunk->data,
+                        (sqlite3_uint64)chunk->stored_bytes, SQLITE_STATIC);
+    enum sonde_status status = sonde_db_run(append->store, insert, error);
     sqlite3_clear_bindings(insert);
-    stream->stale |= stream->n_saved > 0;
-    stream->n_full++;
-    stream->n_fill = 0;
-    stream->n_saved = 0;
+    stream->n_full = chunk->ordinal + 1;
+    stream->stale |= stream->has_tail;
+    stream->has_tail = false;
     return status;
 }
 
-static enum sonde_status append_some(struct sonde_append *append, struct append_stream *stream,
-                                     const void *values, bool narrow, int64_t n,
-                                     struct sonde_error *error)
+enum sonde_status sonde_append_tail(struct sonde_append *append, const struct sonde_tail *tail,
+                                    struct sonde_error *error)
 {
-    const uint8_t *in = values;
-    int64_t element = narrow ? (int64_t)sizeof(float) : stream->element;
-    enum sonde_status status = SONDE_STATUS_OK;
-    while (n > 0 && status == SONDE_STATUS_OK) {
-        int64_t room = stream->row.chunk_values - stream->n_fill, part = n < room ? n : room;
-        uint8_t *to = stream->chunk + stream->n_fill * stream->element;
-        if (narrow)
-            sonde_dtype_narrow(stream->row.stream.dtype, (const float *)(const void *)in, to, part);
-        else
-            memcpy(to, in, (size_t)(part * element));
-        stream->n_fill += part;
-        in += part * element;
-        n -= part;
-        if (stream->n_fill == stream->row.chunk_values)
-            status = write_chunk(append, stream, error);
-    }
+    struct append_stream *stream = &append->streams[tail->stream];
+    sqlite3_stmt *insert = append->sql[INSERT_TAIL];
+    sqlite3_bind_int64(insert, 1, stream->row.id);
+    sqlite3_bind_int64(insert, 2, tail->first_value);
+    sqlite3_bind_int64(insert, 3, tail->n_values);
+    sqlite3_bind_int64(insert, 4, sonde_codec_crc32(tail->data, tail->n_bytes));
+    sqlite3_bind_blob64(insert, 5, tail->data, (sqlite3_uint64)tail->n_bytes, SQLITE_STATIC);
+    enum sonde_status status = sonde_db_run(append->store, insert, error);
+    sqlite3_clear_bindings(insert);
+    stream->has_tail = true;
     return status;
-}
-
-enum sonde_status sonde_append_values(struct sonde_append *append, int64_t i, const float *values,
-                                      int64_t n, struct sonde_error *error)
-{
-    struct append_stream *stream = &append->streams[i];
-    return append_some(append, stream, values, stream->row.stream.dtype != SONDE_DTYPE_F32, n,
-                       error);
 }
 
 enum sonde_status sonde_append_raw(struct sonde_append *append, int64_t i, const void *values,
                                    int64_t n, struct sonde_error *error)
 {
-    return append_some(append, &append->streams[i], values, false, n, error);
+    struct sonde_chunk_list full = { 0 };
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (!sonde_fill_reserve(&append->fill, sonde_fill_chunks(&append->fill, i, n)))
+        return sonde_error_memory(error, "a chunk");
+    sonde_fill_values(&append->fill, i, values, false, n, &full);
+    for (struct sonde_chunk *chunk = full.first, *next; chunk; chunk = next) {
+        next = chunk->next;
+        if (status == SONDE_STATUS_OK)
+            status = sonde_append_encode(append->coder, chunk, error);
+        if (status == SONDE_STATUS_OK)
+            status = sonde_append_chunk(append, chunk, error);
+        sonde_fill_recycle(&append->fill, chunk);
+    }
+    return status;
 }
 
 static enum sonde_status update_run(struct sonde_append *append, const char *state,
@@ -354,23 +389,7 @@ static enum sonde_status update_run(struct sonde_append *append, const char *sta
 
 enum sonde_status sonde_append_flush(struct sonde_append *append, struct sonde_error *error)
 {
-    sqlite3_stmt *insert = append->sql[INSERT_TAIL];
     enum sonde_status status = SONDE_STATUS_OK;
-    for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++) {
-        struct append_stream *stream = &append->streams[i];
-        int64_t n = stream->n_fill - stream->n_saved;
-        if (n == 0)
-            continue;
-        const uint8_t *data = stream->chunk + stream->n_saved * stream->element;
-        sqlite3_bind_int64(insert, 1, stream->row.id);
-        sqlite3_bind_int64(insert, 2, stream->n_full * stream->row.chunk_values + stream->n_saved);
-        sqlite3_bind_int64(insert, 3, n);
-        sqlite3_bind_int64(insert, 4, sonde_codec_crc32(data, n * stream->element));
-        sqlite3_bind_blob64(insert, 5, data, (sqlite3_uint64)(n * stream->element), SQLITE_STATIC);
-        status = sonde_db_run(append->store, insert, error);
-        sqlite3_clear_bindings(insert);
-        stream->n_saved = stream->n_fill;
-    }
     for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++) {
         struct append_stream *stream = &append->streams[i];
         if (stream->stale)
@@ -379,15 +398,31 @@ enum sonde_status sonde_append_flush(struct sonde_append *append, struct sonde_e
     return status == SONDE_STATUS_OK ? update_run(append, "open", error) : status;
 }
 
-enum sonde_status sonde_append_complete(struct sonde_append *append, struct sonde_error *error)
+enum sonde_status sonde_append_drop_tails(struct sonde_append *append, struct sonde_error *error)
 {
     enum sonde_status status = SONDE_STATUS_OK;
-    /* All tails first: the last chunks then find room in the file's free pages. */
     for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++)
-        if (append->streams[i].stale || append->streams[i].n_saved > 0)
+        if (append->streams[i].stale || append->streams[i].has_tail)
             status = delete_tail(append, &append->streams[i], INT64_MAX, error);
-    for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++)
-        if (append->streams[i].n_fill > 0)
-            status = write_chunk(append, &append->streams[i], error);
-    return status == SONDE_STATUS_OK ? update_run(append, "complete", error) : status;
+    return status;
+}
+
+enum sonde_status sonde_append_complete(struct sonde_append *append, struct sonde_error *error)
+{
+    return update_run(append, "complete", error);
+}
+
+enum sonde_status sonde_append_end(struct sonde_append *append, struct sonde_error *error)
+{
+    enum sonde_status status = sonde_append_drop_tails(append, error);
+    for (int64_t i = 0; i < append->n_streams && status == SONDE_STATUS_OK; i++) {
+        struct sonde_chunk *chunk = sonde_fill_take(&append->fill, i);
+        if (!chunk)
+            continue;
+        status = sonde_append_encode(append->coder, chunk, error);
+        if (status == SONDE_STATUS_OK)
+            status = sonde_append_chunk(append, chunk, error);
+        sonde_fill_recycle(&append->fill, chunk);
+    }
+    return status == SONDE_STATUS_OK ? sonde_append_complete(append, error) : status;
 }

@@ -190,7 +190,7 @@ static enum sonde_status append_rows(struct import_job *job, struct sonde_append
     for (int64_t i = 0; i < job->n_tokens && status == SONDE_STATUS_OK; i++)
         status = sonde_append_raw(append, 0, data + job->row_at[i] * row_bytes, job->stream.width,
                                   error);
-    return status == SONDE_STATUS_OK ? sonde_append_complete(append, error) : status;
+    return status == SONDE_STATUS_OK ? sonde_append_end(append, error) : status;
 }
 
 static enum sonde_status import_new_run(struct import_job *job, struct sonde_error *error)

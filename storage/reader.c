@@ -12,11 +12,18 @@
 
 #define CACHE_BYTES_DEFAULT ((int64_t)64 << 20)
 #define SLOTS_MAX 4096
+#define DIRECT_BYTES 32768
 
 /* --- the cache of decoded chunks --- */
 
-static struct source_slot *oldest_slot(struct source *source)
+/* The place for a chunk. A scan of plain chunks goes on in the place of the one before it, which
+ * is still in the processor's cache, instead of going round all of them. */
+static struct source_slot *free_slot(struct source *source, const struct source_stream *s,
+                                     int64_t chunk, bool scanning)
 {
+    int32_t before = chunk > 0 ? s->chunks[chunk - 1].slot : -1;
+    if (scanning && before >= 0 && s->chunks[chunk - 1].codec == SONDE_CODEC_NONE)
+        return &source->slots[before];
     struct source_slot *best = &source->slots[0];
     for (int64_t i = 1; i < source->n_slots; i++)
         if (source->slots[i].used_at < best->used_at)
@@ -26,7 +33,7 @@ static struct source_slot *oldest_slot(struct source *source)
 
 /* The chunk's values, decoded; valid until the next call. */
 static enum sonde_status cached_chunk(struct source *source, int64_t stream, int64_t chunk,
-                                      const uint8_t **out, struct sonde_error *error)
+                                      bool scanning, const uint8_t **out, struct sonde_error *error)
 {
     struct source_stream *s = &source->stream[stream];
     struct source_chunk *entry = &s->chunks[chunk];
@@ -35,7 +42,7 @@ static enum sonde_status cached_chunk(struct source *source, int64_t stream, int
         return SONDE_STATUS_OK;
     }
     if (entry->slot < 0) {
-        struct source_slot *slot = oldest_slot(source);
+        struct source_slot *slot = free_slot(source, s, chunk, scanning);
         if (!slot->data)
             slot->data = malloc((size_t)source->chunk_bytes);
         if (!slot->data)
@@ -60,18 +67,19 @@ static enum sonde_status cached_chunk(struct source *source, int64_t stream, int
 
 /* --- values --- */
 
-/* A part of an uncompressed chunk straight from the file. */
+/* A part of an uncompressed chunk straight from the file. *blob is kept open from one to the next:
+ * opening takes and gives back SQLite's lock. */
 static enum sonde_status read_part(struct source *source, const struct source_stream *s,
-                                   int64_t chunk, int64_t offset, int64_t n, void *out,
-                                   struct sonde_error *error)
+                                   int64_t chunk, int64_t offset, int64_t n, sqlite3_blob **blob,
+                                   void *out, struct sonde_error *error)
 {
     const struct source_chunk *entry = &s->chunks[chunk];
     sqlite3 *db = source->store->db;
-    sqlite3_blob *blob = NULL;
     enum sonde_status status = SONDE_STATUS_OK;
-    int code = sqlite3_blob_open(db, "main", "chunk", "data", entry->id, 0, &blob);
-    if (code == SQLITE_OK && sqlite3_blob_bytes(blob) == entry->stored_bytes)
-        code = sqlite3_blob_read(blob, out, (int)(n * s->element), (int)(offset * s->element));
+    int code = *blob ? sqlite3_blob_reopen(*blob, entry->id)
+                     : sqlite3_blob_open(db, "main", "chunk", "data", entry->id, 0, blob);
+    if (code == SQLITE_OK && sqlite3_blob_bytes(*blob) == entry->stored_bytes)
+        code = sqlite3_blob_read(*blob, out, (int)(n * s->element), (int)(offset * s->element));
     else if (code == SQLITE_OK || (code & 0xff) == SQLITE_ERROR)
         status = sonde_error_set(error, SONDE_STATUS_FORMAT,
                                  "%s: stream %s: chunk %lld: its data is not as long as its index "
@@ -79,8 +87,18 @@ static enum sonde_status read_part(struct source *source, const struct source_st
                                  source->store->path, s->row.stream.name, (long long)chunk);
     if (status == SONDE_STATUS_OK && code != SQLITE_OK)
         status = sonde_db_error(source->store, code, error);
-    sqlite3_blob_close(blob);
     return status;
+}
+
+/* Whether a part of a chunk is better read from the file than cached. Caching costs one copy more,
+ * which is much where much is wanted, and reads a thousand values for one that is looked up. */
+static bool is_direct(const struct source_chunk *entry, int64_t element, int64_t part,
+                      bool scanning)
+{
+    if (entry->id == -1 || entry->codec != SONDE_CODEC_NONE || entry->slot >= 0)
+        return false;
+    return part == entry->n_values || part * element >= DIRECT_BYTES ||
+           (!scanning && part * 8 < entry->n_values);
 }
 
 /* Values [first, first + n) as stored. */
@@ -88,21 +106,18 @@ static enum sonde_status read_values(struct source *source, int64_t stream, int6
                                      int64_t n, uint8_t *out, struct sonde_error *error)
 {
     struct source_stream *s = &source->stream[stream];
+    sqlite3_blob *blob = NULL;
     bool scanning = first == s->next_value;
     enum sonde_status status = SONDE_STATUS_OK;
     while (n > 0 && status == SONDE_STATUS_OK) {
         int64_t chunk = first / s->row.chunk_values, offset = first % s->row.chunk_values;
         const struct source_chunk *entry = &s->chunks[chunk];
         int64_t left = entry->n_values - offset, part = n < left ? n : left;
-        /* Uncompressed chunks are not cached where that would be one copy more than is needed (a
-         * whole chunk) or a thousand values read for one that is wanted (a lookup). */
-        bool direct = entry->id != -1 && entry->codec == SONDE_CODEC_NONE && entry->slot < 0 &&
-                      (part == entry->n_values || (!scanning && part * 8 < entry->n_values));
-        if (direct) {
-            status = read_part(source, s, chunk, offset, part, out, error);
+        if (is_direct(entry, s->element, part, scanning)) {
+            status = read_part(source, s, chunk, offset, part, &blob, out, error);
         } else {
             const uint8_t *data = NULL;
-            status = cached_chunk(source, stream, chunk, &data, error);
+            status = cached_chunk(source, stream, chunk, scanning, &data, error);
             if (status == SONDE_STATUS_OK)
                 memcpy(out, data + offset * s->element, (size_t)(part * s->element));
         }
@@ -110,6 +125,7 @@ static enum sonde_status read_values(struct source *source, int64_t stream, int6
         n -= part;
         out += part * s->element;
     }
+    sqlite3_blob_close(blob);
     s->next_value = first;
     return status;
 }

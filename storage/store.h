@@ -40,7 +40,7 @@ struct sonde_store_model {
     int64_t n_layers, d_model, n_heads, d_vocab, n_ctx;
 };
 
-/* What identifies a run. A resumed run must agree in every field but command_line. */
+/* What identifies a run. A resumed run must agree in every field but command_line and n_threads. */
 struct sonde_run_info {
     const char *name;         /* NULL = "run-N" */
     const char *command_line; /* as typed */
@@ -51,10 +51,12 @@ struct sonde_run_info {
     uint64_t seed;
     enum sonde_codec codec;
     bool resume;
+    int n_threads; /* that compress; 0 = as many as there are cores */
 };
-/* Begins a run and gives the sink that writes it: encoding and writing happen on a thread of the
- * sink's own behind a bounded queue (queue_bytes, 0 = 64 MiB); commit() = one transaction, written
- * behind the caller's back: it waits only for the commit before it. So a crash loses at most the
+/* Begins a run and gives the sink that writes it. put() narrows and copies on the caller's thread;
+ * compressing and writing happen on threads of the sink's own behind a bounded queue (queue_bytes,
+ * 0 = 64 MiB, besides one chunk of 264 KiB a stream); commit() = one transaction, written behind
+ * the caller's back: it waits only for the commit before it. So a crash loses at most the
  * batch being written and the one being computed; finish() returns when all is on the disk. With
  * resume *n_done is the number of sequences that are there (0 for a fresh run) and writing goes on
  * behind them; a run that is complete gives n_done and a NULL sink. Without resume an existing run
