@@ -1,95 +1,164 @@
 /*
- * Attention. A task is one head and QUERY_BLOCK query rows: scores by one product with the keys
- * that any of its rows sees, softmax of each row over the keys that it sees, and the mix of the
- * values by one product more. Blocks and products are the same whether the [H, T, S] arrays are
- * wanted or not; only the place of the block differs (the array, or scratch).
+ * Attention. A task is one head and some query rows: scores by products with panels of keys,
+ * softmax of each row over the keys that it sees, and the mix of the values by products with panels
+ * of these. A panel that lies before or behind all that a few rows see is left out, so little is
+ * computed that a mask throws away. Keys (transposed) and values are laid out for the products once
+ * for all query heads and blocks that share them.
+ *
+ * A score and a mixed value are each one chain of multiply-adds (vector_product.h) in the order of
+ * the keys, and a masked key's weight, exactly 0, adds nothing: so a row's bits depend on what it
+ * sees alone. Whether the [H, T, S] arrays are wanted decides only where a block's rows lie.
  *
  * Without edits a task runs through all three stages. With edits each stage runs for all heads, so
  * that the edit sees the whole array.
  */
+#include "core/tensor/op_attention.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "core/tensor/gemm.h"
-#include "core/tensor/op_common.h"
 #include "core/tensor/op_softmax.h"
-#include "core/tensor/tape.h"
 #include "core/tensor/vector.h"
 
-enum { QUERY_BLOCK = 64 };
-
-struct attention {
-    const struct sonde_attention_args *args;
-    struct sonde_tensor q, k, v, z; /* [T, H, E], [S, G, E], [S, G, E], [T, H, E] */
-    int64_t n_blocks;               /* query blocks of a head */
-    int64_t group;                  /* query heads that share a key/value head */
-    float *scratch;                 /* [threads, QUERY_BLOCK, S] or NULL: the pattern is wanted */
-    const float *relative;          /* [R, E] or NULL */
-    int64_t n_relative, reach;      /* R, and the row of distance 0 */
-    float *products;                /* [threads, QUERY_BLOCK, R]: q . relative, times the scale */
-    float *clean;                   /* [S, G, E]: v with the broken rows zeroed, or NULL: none is */
-    bool *broken;                   /* [S, G]: the row of v holds a NaN or infinity */
-    bool score_stage, softmax_stage, mix_stage; /* what a task does */
+enum {
+    ROWS = SONDE_ATTENTION_ROWS,
+    GROUP = SONDE_ATTENTION_GROUP,
+    PANEL = SONDE_ATTENTION_PANEL,
+    SPREAD_PRODUCTS = 1 << 18, /* fewer multiply-adds are not worth waking the other threads */
 };
 
-/* Query rows [first, last) of one head, and the keys [low, high) that any of them sees. */
-struct block {
-    int64_t head, first, last, low, high;
-    float *pattern;  /* [QUERY_BLOCK, S], row stride S */
-    float *scores;   /* the same block of the wanted scores, or where the pattern will be */
-    float *products; /* [QUERY_BLOCK, R] */
-};
-
-static int64_t visible_end(const struct attention *a, int64_t t)
-{
-    return a->args->causal ? a->args->first + t + 1 : a->k.dim[0];
-}
-
-static int64_t visible_begin(const struct attention *a, int64_t t)
-{
-    const int64_t window = a->args->window;
-    return window > 0 ? sonde_max_i64(0, visible_end(a, t) - window) : 0;
-}
-
-static struct block block_of(const struct attention *a, int64_t i, int worker)
+struct sonde_attention_block sonde_attention_block(const struct sonde_attention *a, int64_t head,
+                                                   int64_t i, int worker)
 {
     const int64_t n_queries = a->q.dim[0], n_keys = a->k.dim[0];
-    struct block b = { .head = i / a->n_blocks, .first = i % a->n_blocks * QUERY_BLOCK };
-    b.last = sonde_min_i64(b.first + QUERY_BLOCK, n_queries);
-    b.low = visible_begin(a, b.first);
-    b.high = visible_end(a, b.last - 1);
-    const int64_t offset = (b.head * n_queries + b.first) * n_keys;
-    b.pattern = a->args->pattern.data ? a->args->pattern.data + offset
-                                      : a->scratch + (int64_t)worker * QUERY_BLOCK * n_keys;
+    struct sonde_attention_block b = { .head = head, .first = i * ROWS };
+    b.last = sonde_min_i64(b.first + ROWS, n_queries);
+    b.low = sonde_attention_begin(a, b.first);
+    b.high = sonde_attention_end(a, b.last - 1);
+    const int64_t offset = (head * n_queries + b.first) * n_keys;
+    const bool whole = a->args->pattern.data != NULL;
+    b.pattern = whole ? a->args->pattern.data + offset
+                      : a->scratch + (int64_t)worker * ROWS * a->scratch_stride;
+    b.pattern_stride = whole ? n_keys : a->scratch_stride;
     b.scores = a->args->scores.data ? a->args->scores.data + offset : b.pattern;
-    b.products = a->relative ? a->products + worker * QUERY_BLOCK * a->n_relative : NULL;
+    b.scores_stride = a->args->scores.data ? n_keys : b.pattern_stride;
+    b.products = a->relative ? a->products + worker * ROWS * a->n_relative : NULL;
+    b.panel =
+        a->panel ? a->panel + worker * PANEL * sonde_max_i64(a->k.dim[2], a->value_stride) : NULL;
     return b;
 }
 
-static void fill(float *row, int64_t first, int64_t last, float value)
+/* to[E, PANEL] = the transposed rows of the panel's keys, 0 where there is no key. */
+static void lay_out_keys(const struct sonde_attention *a, int64_t kv_head, int64_t panel, float *to)
 {
-    for (int64_t s = first; s < last; s++) {
-        row[s] = value;
+    typedef float four __attribute__((vector_size(16)));
+    const int64_t first = panel * PANEL, d_head = a->k.dim[2], stride = a->k.stride[0];
+    const int64_t n = sonde_min_i64(PANEL, a->k.dim[0] - first);
+    const float *from = a->k.data + first * stride + kv_head * a->k.stride[1];
+    int64_t j = 0;
+    for (; j + 4 <= n; j += 4, from += 4 * stride) {
+        int64_t e = 0;
+        for (; e + 4 <= d_head; e += 4) {
+            four r0, r1, r2, r3;
+            memcpy(&r0, from + e, sizeof(four));
+            memcpy(&r1, from + stride + e, sizeof(four));
+            memcpy(&r2, from + 2 * stride + e, sizeof(four));
+            memcpy(&r3, from + 3 * stride + e, sizeof(four));
+            const four a0 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
+            const four a1 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+            const four b0 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+            const four b1 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+            const four c0 = __builtin_shufflevector(a0, b0, 0, 1, 4, 5);
+            const four c1 = __builtin_shufflevector(a0, b0, 2, 3, 6, 7);
+            const four c2 = __builtin_shufflevector(a1, b1, 0, 1, 4, 5);
+            const four c3 = __builtin_shufflevector(a1, b1, 2, 3, 6, 7);
+            memcpy(to + e * PANEL + j, &c0, sizeof(four));
+            memcpy(to + (e + 1) * PANEL + j, &c1, sizeof(four));
+            memcpy(to + (e + 2) * PANEL + j, &c2, sizeof(four));
+            memcpy(to + (e + 3) * PANEL + j, &c3, sizeof(four));
+        }
+        for (; e < d_head; e++) {
+            for (int i = 0; i < 4; i++) {
+                to[e * PANEL + j + i] = from[i * stride + e];
+            }
+        }
+    }
+    for (; j < n; j++, from += stride) {
+        for (int64_t e = 0; e < d_head; e++) {
+            to[e * PANEL + j] = from[e];
+        }
+    }
+    for (int64_t e = 0; e < d_head && n < PANEL; e++) {
+        memset(to + e * PANEL + n, 0, (size_t)(PANEL - n) * sizeof(float));
     }
 }
 
-/* The row of the relative table for the first key of [low, high) of query t whose row is not the
- * first, and the first key whose row is the last: in between the rows follow each other. */
-static void relative_range(const struct attention *a, int64_t t, int64_t low, int64_t high,
-                           int64_t *middle, int64_t *end)
+/*
+ * The panel's rows of v, with the columns that a product reads behind them. A masked weight is
+ * exactly 0, but 0 * NaN is NaN: a broken row would reach queries that do not see it. Such rows are
+ * zeroed here (0 * 0 and 0 * v are the same bits) and added afterwards where they are seen.
+ */
+static void lay_out_values(const struct sonde_attention *a, int64_t kv_head, int64_t panel,
+                           float *to, bool *broken)
+{
+    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
+    const int64_t first = panel * PANEL, d_head = a->v.dim[2], stride = a->value_stride;
+    const int64_t n = sonde_min_i64(PANEL, a->v.dim[0] - first);
+    const float *from = a->v.data + first * a->v.stride[0] + kv_head * a->v.stride[1];
+    for (int64_t j = 0; j < n; j++) {
+        memcpy(to + j * stride, from + j * a->v.stride[0], (size_t)d_head * sizeof(float));
+        for (int64_t e = d_head; e < stride; e++) {
+            to[j * stride + e] = 0.0f;
+        }
+    }
+    memset(broken, 0, PANEL * sizeof(*broken));
+    const bool any = !vector->is_finite(to, n * stride);
+    for (int64_t j = 0; j < n && any; j++) {
+        broken[j] = !vector->is_finite(to + j * stride, d_head);
+        if (broken[j]) {
+            memset(to + j * stride, 0, (size_t)d_head * sizeof(float));
+        }
+    }
+}
+
+static void lay_out_task(void *arg, int64_t i, int worker)
+{
+    const struct sonde_attention *a = arg;
+    (void)worker;
+    lay_out_keys(a, i / a->n_panels, i % a->n_panels, a->keys + i * PANEL * a->k.dim[2]);
+    if (a->values) {
+        lay_out_values(a, i / a->n_panels, i % a->n_panels, a->values + i * PANEL * a->value_stride,
+                       a->broken + i * PANEL);
+    }
+}
+
+static const float *panel_of_keys(const struct sonde_attention *a,
+                                  const struct sonde_attention_block *b, int64_t panel)
+{
+    const int64_t kv_head = b->head / a->group;
+    if (a->keys) {
+        return a->keys + (kv_head * a->n_panels + panel) * PANEL * a->k.dim[2];
+    }
+    lay_out_keys(a, kv_head, panel, b->panel);
+    return b->panel;
+}
+
+void sonde_attention_relative_range(const struct sonde_attention *a, int64_t t, int64_t low,
+                                    int64_t high, int64_t *middle, int64_t *end)
 {
     const int64_t first_key = a->args->first + t - a->reach; /* of row 0 */
     *middle = sonde_min_i64(sonde_max_i64(first_key, low), high);
     *end = sonde_min_i64(sonde_max_i64(first_key + a->n_relative, *middle), high);
 }
 
-static void add_relative(const struct attention *a, int64_t t, const float *products, float *row,
-                         int64_t low, int64_t high)
+static void add_relative(const struct sonde_attention *a, int64_t t, const float *products,
+                         float *row, int64_t low, int64_t high)
 {
     const int64_t first_key = a->args->first + t - a->reach;
     int64_t middle, end;
-    relative_range(a, t, low, high, &middle, &end);
+    sonde_attention_relative_range(a, t, low, high, &middle, &end);
     for (int64_t s = low; s < middle; s++) {
         row[s] += products[0];
     }
@@ -101,16 +170,11 @@ static void add_relative(const struct attention *a, int64_t t, const float *prod
     }
 }
 
-/* The bias of key 0 for query t. */
-static int64_t bias_at(const struct attention *a, int64_t head, int64_t t)
-{
-    return head * a->args->bias.stride[0] + a->q.dim[0] - 1 - t;
-}
-
 /* Relative positions, softcap and bias of the keys that query t sees. */
-static void adjust_scores(const struct attention *a, const struct block *b, int64_t t, float *row)
+static void adjust_scores(const struct sonde_attention *a, const struct sonde_attention_block *b,
+                          int64_t t, float *row)
 {
-    const int64_t low = visible_begin(a, t), high = visible_end(a, t);
+    const int64_t low = sonde_attention_begin(a, t), high = sonde_attention_end(a, t);
     const float cap = a->args->softcap;
     if (a->relative) {
         add_relative(a, t, b->products + (t - b->first) * a->n_relative, row, low, high);
@@ -119,30 +183,47 @@ static void adjust_scores(const struct attention *a, const struct block *b, int6
         sonde_vector_kernels()->tanh(row + low, row + low, cap, high - low);
     }
     if (a->args->bias.data) {
-        const float *bias = a->args->bias.data + bias_at(a, b->head, t);
+        const float *bias = a->args->bias.data + sonde_attention_bias(a, b->head, t);
         for (int64_t s = low; s < high; s++) {
             row[s] += bias[s];
         }
     }
 }
 
-static void score_block(const struct attention *a, const struct block *b)
+void sonde_attention_score(const struct sonde_attention *a, const struct sonde_attention_block *b)
 {
+    sonde_product_function *multiply = sonde_product_here();
     const int64_t n_keys = a->k.dim[0];
-    const float *q = a->q.data + b->first * a->q.stride[0] + b->head * a->q.stride[1];
-    const float *k = a->k.data + b->low * a->k.stride[0] + b->head / a->group * a->k.stride[1];
-    sonde_sgemm(false, true, b->last - b->first, b->high - b->low, a->q.dim[2], a->args->scale, q,
-                a->q.stride[0], k, a->k.stride[0], 0.0f, b->scores + b->low, n_keys);
+    const float *q = a->q.data + b->head * a->q.stride[1];
+    struct sonde_product p = { .n_inner = a->q.dim[2],
+                               .a_stride = a->q.stride[0],
+                               .a_step = 1,
+                               .b_stride = PANEL,
+                               .c_stride = b->scores_stride,
+                               .scale = a->args->scale };
+    for (int64_t first = b->low / PANEL * PANEL; first < b->high; first += PANEL) {
+        p.b = panel_of_keys(a, b, first / PANEL);
+        for (int64_t t = b->first; t < b->last; t += GROUP) {
+            p.n_rows = sonde_min_i64(GROUP, b->last - t);
+            p.n_columns = sonde_min_i64(PANEL, sonde_attention_end(a, t + p.n_rows - 1) - first);
+            if (p.n_columns > 0 && sonde_attention_begin(a, t) < first + PANEL) {
+                p.a = q + t * p.a_stride;
+                p.c = b->scores + (t - b->first) * p.c_stride + first;
+                multiply(&p);
+            }
+        }
+    }
     if (a->relative) {
-        sonde_sgemm(false, true, b->last - b->first, a->n_relative, a->q.dim[2], a->args->scale, q,
-                    a->q.stride[0], a->relative, a->q.dim[2], 0.0f, b->products, a->n_relative);
+        sonde_sgemm(false, true, b->last - b->first, a->n_relative, a->q.dim[2], a->args->scale,
+                    q + b->first * a->q.stride[0], a->q.stride[0], a->relative, a->q.dim[2], 0.0f,
+                    b->products, a->n_relative);
     }
     for (int64_t t = b->first; t < b->last; t++) {
-        float *row = b->scores + (t - b->first) * n_keys;
+        float *row = b->scores + (t - b->first) * b->scores_stride;
         adjust_scores(a, b, t, row);
         if (a->args->scores.data) {
-            fill(row, 0, visible_begin(a, t), -INFINITY);
-            fill(row, visible_end(a, t), n_keys, -INFINITY);
+            sonde_attention_fill(row, 0, sonde_attention_begin(a, t), -INFINITY);
+            sonde_attention_fill(row, sonde_attention_end(a, t), n_keys, -INFINITY);
         }
     }
 }
@@ -162,42 +243,61 @@ static void widen_to_unmasked(const float *row, int64_t n_keys, int64_t *low, in
     }
 }
 
-static void softmax_block(const struct attention *a, const struct block *b)
+void sonde_attention_softmax(const struct sonde_attention *a, const struct sonde_attention_block *b)
 {
     const int64_t n_keys = a->k.dim[0];
+    const bool whole = a->args->pattern.data != NULL;
     for (int64_t t = b->first; t < b->last; t++) {
-        const float *scores = b->scores + (t - b->first) * n_keys;
-        float *pattern = b->pattern + (t - b->first) * n_keys;
-        int64_t low = visible_begin(a, t), high = visible_end(a, t);
+        const float *scores = b->scores + (t - b->first) * b->scores_stride;
+        float *pattern = b->pattern + (t - b->first) * b->pattern_stride;
+        int64_t low = sonde_attention_begin(a, t), high = sonde_attention_end(a, t);
         if (a->args->edit_scores) {
             widen_to_unmasked(scores, n_keys, &low, &high);
         }
         sonde_softmax_row(pattern + low, scores + low, high - low);
-        const bool whole_row = a->args->pattern.data != NULL;
-        fill(pattern, whole_row ? 0 : b->low, low, 0.0f);
-        fill(pattern, high, whole_row ? n_keys : b->high, 0.0f);
+        sonde_attention_fill(pattern, whole ? 0 : b->low, low, 0.0f);
+        sonde_attention_fill(pattern, high, whole ? n_keys : b->high, 0.0f);
     }
 }
 
-static bool is_visible(const struct attention *a, int64_t t, int64_t s)
+static bool is_edited(const struct sonde_attention *a)
 {
-    return s >= visible_begin(a, t) && s < visible_end(a, t);
+    return a->args->edit_scores || a->args->edit_pattern;
+}
+
+/* Rows [t, t + n) of a block and a panel of values from key `first` on. */
+struct mix {
+    const struct sonde_attention *a;
+    const struct sonde_attention_block *b;
+    int64_t t, n_rows, first;
+    const float *values; /* [PANEL, value_stride] */
+    const bool *broken;  /* [PANEL] */
+};
+
+static bool any_weight(const struct mix *m, int64_t low, int64_t high)
+{
+    for (int64_t i = 0; i < m->n_rows; i++) {
+        const float *row = m->b->pattern + (m->t + i - m->b->first) * m->b->pattern_stride;
+        for (int64_t s = low; s < high; s++) {
+            if (row[s] != 0.0f) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 /* Adds the rows of v that hold NaN or infinity to those queries that see them. */
-static void mix_broken(const struct attention *a, const struct block *b)
+static void mix_broken(const struct mix *m, int64_t low, int64_t high)
 {
-    const int64_t n_keys = a->k.dim[0], kv_head = b->head / a->group;
-    for (int64_t s = 0; s < n_keys; s++) {
-        if (!a->broken[s * a->v.dim[1] + kv_head]) {
-            continue;
-        }
-        const float *v = a->v.data + s * a->v.stride[0] + kv_head * a->v.stride[1];
-        for (int64_t t = b->first; t < b->last; t++) {
-            const bool visible = is_visible(a, t, s);
-            const float weight = visible || a->args->edit_pattern || a->args->edit_scores
-                                     ? b->pattern[(t - b->first) * n_keys + s]
-                                     : 0.0f;
+    const struct sonde_attention *a = m->a;
+    const struct sonde_attention_block *b = m->b;
+    for (int64_t s = low; s < high; s++) {
+        const float *v = a->v.data + s * a->v.stride[0] + b->head / a->group * a->v.stride[1];
+        for (int64_t t = m->t; t < m->t + m->n_rows && m->broken[s - m->first]; t++) {
+            const bool visible = s >= sonde_attention_begin(a, t) && s < sonde_attention_end(a, t);
+            const float weight =
+                visible || is_edited(a) ? b->pattern[(t - b->first) * b->pattern_stride + s] : 0.0f;
             float *z = a->z.data + t * a->z.stride[0] + b->head * a->z.stride[1];
             for (int64_t e = 0; e < a->z.dim[2] && (visible || weight != 0.0f); e++) {
                 z[e] += weight * v[e];
@@ -206,113 +306,96 @@ static void mix_broken(const struct attention *a, const struct block *b)
     }
 }
 
-/* z += pattern[:, low..high) v[low..high), or z = where `first` is set. */
-static void mix_keys(const struct attention *a, const struct block *b, int64_t low, int64_t high,
-                     bool first)
+/* z of the rows += pattern v, over the keys of the panel that they see; and over all of them where
+ * an edit may have given weight to others. */
+static void mix_panel(const struct mix *m, sonde_product_function *multiply)
 {
-    const int64_t kv_head = b->head / a->group, d_head = a->z.dim[2];
-    const int64_t v_stride = a->clean ? a->v.dim[1] * d_head : a->v.stride[0];
-    const float *v = a->clean ? a->clean + kv_head * d_head : a->v.data + kv_head * a->v.stride[1];
-    float *z = a->z.data + b->first * a->z.stride[0] + b->head * a->z.stride[1];
-    sonde_sgemm(false, false, b->last - b->first, d_head, high - low, 1.0f, b->pattern + low,
-                a->k.dim[0], v + low * v_stride, v_stride, first ? 0.0f : 1.0f, z, a->z.stride[0]);
+    const struct sonde_attention *a = m->a;
+    const struct sonde_attention_block *b = m->b;
+    int64_t low = m->first, high = sonde_min_i64(m->first + PANEL, a->k.dim[0]);
+    bool weighs = true;
+    if (is_edited(a)) {
+        weighs = any_weight(m, low, high);
+    } else {
+        low = sonde_max_i64(low, sonde_attention_begin(a, m->t));
+        high = sonde_min_i64(high, sonde_attention_end(a, m->t + m->n_rows - 1));
+    }
+    if (weighs && low < high) {
+        multiply(&(struct sonde_product){
+            .n_rows = m->n_rows,
+            .n_columns = a->z.dim[2],
+            .n_inner = high - low,
+            .a = b->pattern + (m->t - b->first) * b->pattern_stride + low,
+            .a_stride = b->pattern_stride,
+            .a_step = 1,
+            .b = m->values + (low - m->first) * a->value_stride,
+            .b_stride = a->value_stride,
+            .c = a->z.data + m->t * a->z.stride[0] + b->head * a->z.stride[1],
+            .c_stride = a->z.stride[0],
+            .scale = 1.0f,
+            .add = true,
+        });
+    }
+    mix_broken(m, low, high);
 }
 
-static bool any_weight(const struct block *b, int64_t n_keys, int64_t low, int64_t high)
+static void mix_block(const struct sonde_attention *a, const struct sonde_attention_block *b)
 {
-    for (int64_t t = 0; t < b->last - b->first; t++) {
-        for (int64_t s = low; s < high; s++) {
-            if (b->pattern[t * n_keys + s] != 0.0f) {
-                return true;
-            }
+    sonde_product_function *multiply = sonde_product_here();
+    const int64_t kv_head = b->head / a->group, first_key = is_edited(a) ? 0 : b->low;
+    const int64_t end = is_edited(a) ? a->k.dim[0] : b->high;
+    bool broken[PANEL];
+    for (int64_t t = b->first; t < b->last; t++) {
+        float *z = a->z.data + t * a->z.stride[0] + b->head * a->z.stride[1];
+        memset(z, 0, (size_t)a->z.dim[2] * sizeof(float));
+    }
+    for (int64_t first = first_key / PANEL * PANEL; first < end; first += PANEL) {
+        const int64_t at = (kv_head * a->n_panels + first / PANEL) * PANEL;
+        struct mix m = { .a = a, .b = b, .first = first };
+        if (a->values) {
+            m.values = a->values + at * a->value_stride;
+            m.broken = a->broken + at;
+        } else {
+            lay_out_values(a, kv_head, first / PANEL, b->panel, broken);
+            m.values = b->panel;
+            m.broken = broken;
+        }
+        for (m.t = b->first; m.t < b->last; m.t += GROUP) {
+            m.n_rows = sonde_min_i64(GROUP, b->last - m.t);
+            mix_panel(&m, multiply);
         }
     }
-    return false;
 }
 
-static void mix_block(const struct attention *a, const struct block *b)
-{
-    const int64_t n_keys = a->k.dim[0];
-    mix_keys(a, b, b->low, b->high, true);
-    if (a->args->edit_scores || a->args->edit_pattern) {
-        /* Apart, so that an edit that changes nothing changes no bit. */
-        if (any_weight(b, n_keys, 0, b->low)) {
-            mix_keys(a, b, 0, b->low, false);
-        }
-        if (any_weight(b, n_keys, b->high, n_keys)) {
-            mix_keys(a, b, b->high, n_keys, false);
-        }
-    }
-    if (a->clean) {
-        mix_broken(a, b);
-    }
-}
-
+/* Every second head goes through its blocks from behind: threads take every n-th task, and causal
+ * blocks grow. */
 static void attention_task(void *arg, int64_t i, int worker)
 {
-    const struct attention *a = arg;
-    const struct block b = block_of(a, i, worker);
+    const struct sonde_attention *a = arg;
+    const int64_t head = i / a->n_blocks, place = i % a->n_blocks;
+    const struct sonde_attention_block b =
+        sonde_attention_block(a, head, head % 2 ? a->n_blocks - 1 - place : place, worker);
     if (a->score_stage) {
-        score_block(a, &b);
+        sonde_attention_score(a, &b);
     }
     if (a->softmax_stage) {
-        softmax_block(a, &b);
+        sonde_attention_softmax(a, &b);
     }
     if (a->mix_stage) {
         mix_block(a, &b);
     }
 }
 
-static void run_stages(struct sonde_op_context *ctx, struct attention *a, bool score, bool softmax,
+static void run_stages(struct sonde_attention *a, struct sonde_pool *pool, bool score, bool softmax,
                        bool mix)
 {
     a->score_stage = score;
     a->softmax_stage = softmax;
     a->mix_stage = mix;
-    sonde_pool_run(ctx->pool, a->q.dim[1] * a->n_blocks, attention_task, a);
+    sonde_pool_run(pool, a->q.dim[1] * a->n_blocks, attention_task, a);
 }
 
-/*
- * A masked weight is exactly 0, but 0 * NaN is NaN: a broken row of v would reach queries of its
- * block that do not see it. Such rows are zeroed in a copy (0 * 0 and 0 * v are the same bits) and
- * added afterwards where they are seen. A single unedited query sees every key that its product
- * reads.
- */
-static void set_broken_values_apart(struct sonde_op_context *ctx, struct attention *a)
-{
-    const int64_t n_keys = a->v.dim[0], n_heads = a->v.dim[1], d_head = a->v.dim[2];
-    const bool edited = a->args->edit_scores || a->args->edit_pattern;
-    bool any = false;
-    for (int64_t s = 0; s < n_keys && !any && (a->q.dim[0] > 1 || edited); s++) {
-        for (int64_t g = 0; g < n_heads && !any; g++) {
-            any = !sonde_vector_kernels()->is_finite(
-                a->v.data + s * a->v.stride[0] + g * a->v.stride[1], d_head);
-        }
-    }
-    if (!any) {
-        return;
-    }
-    a->clean = sonde_op_scratch(ctx, n_keys * n_heads * d_head);
-    a->broken = sonde_arena_alloc(ctx->arena, n_keys * n_heads, sizeof(bool));
-    if (!a->clean || !a->broken) {
-        ctx->failed = true;
-        return;
-    }
-    for (int64_t s = 0; s < n_keys; s++) {
-        for (int64_t g = 0; g < n_heads; g++) {
-            const float *v = a->v.data + s * a->v.stride[0] + g * a->v.stride[1];
-            float *clean = a->clean + (s * n_heads + g) * d_head;
-            a->broken[s * n_heads + g] = !sonde_vector_kernels()->is_finite(v, d_head);
-            if (a->broken[s * n_heads + g]) {
-                memset(clean, 0, (size_t)d_head * sizeof(float));
-            } else {
-                memcpy(clean, v, (size_t)d_head * sizeof(float));
-            }
-        }
-    }
-}
-
-static void assert_shapes(const struct attention *a)
+static void assert_shapes(const struct sonde_attention *a)
 {
     assert(a->q.rank == 3 && a->k.rank == 3 && a->v.rank == 3 && a->z.rank == 3);
     assert(a->q.stride[2] == 1 && a->k.stride[2] == 1 && a->v.stride[2] == 1 &&
@@ -338,274 +421,84 @@ static void assert_shapes(const struct attention *a)
 }
 
 /* Takes what relative positions need: the table in f32, products of n_threads tasks. */
-static void prepare_relative(struct sonde_op_context *ctx, struct attention *a, int n_threads)
+static void prepare_relative(struct sonde_op_context *ctx, struct sonde_attention *a, int n_threads)
 {
     const struct sonde_weight *w = a->args->relative;
     if (w && sonde_weight_present(w)) {
         a->n_relative = w->rows;
         a->reach = a->args->causal ? w->rows - 1 : w->rows / 2;
         a->relative = sonde_op_vector(ctx, w, w->rows * w->columns);
-        a->products = sonde_op_scratch(ctx, n_threads * (int64_t)QUERY_BLOCK * w->rows);
+        a->products = sonde_op_scratch(ctx, n_threads * (int64_t)ROWS * w->rows);
     }
 }
 
-/*
- * Backwards a task is one key/value head: its query heads and their blocks in order, each made
- * again from q and k. With P the pattern and dP = dz v^T: dS = P (dP - sum(dP P)), then through the
- * softcap, dq = scale dS k, dk = scale dS^T q, dv = P^T dz. A relative table's gradients are summed
- * apart for each key/value head, and these in order.
- */
-struct attention_record {
-    struct sonde_attention_args args; /* nothing wanted, bias in the tape's memory */
-    struct sonde_weight relative;     /* what args.relative points to, or absent */
-    struct sonde_tensor q, k, v;      /* copies */
-    int64_t q_value, k_value, v_value, z_value, scores, pattern, bias;
-};
-
-struct attention_gradient {
-    struct attention a;
-    const float *dz;     /* [T, H, E] */
-    float *dq, *dk, *dv; /* [T, H, E], [S, G, E], [S, G, E] */
-    float *d_scores;     /* [H, T, S] or NULL: nobody watches them */
-    float *d_pattern;
-    float *d_bias;     /* [H, W] or NULL */
-    float *d_relative; /* [G, R, E] or NULL */
-    float *d_products; /* [threads, QUERY_BLOCK, R] or NULL */
-    float *scratch;    /* [threads, 3, QUERY_BLOCK, S]: scores, pattern, gradient */
-};
-
-static void score_gradient(const struct attention_gradient *g, const struct block *b, float *d)
+void sonde_attention_prepare(struct sonde_op_context *ctx, struct sonde_attention *a,
+                             struct sonde_pool *pool, bool with_values)
 {
-    const struct attention *a = &g->a;
-    const int64_t n_keys = a->k.dim[0], n_queries = a->q.dim[0];
-    const struct sonde_vector_kernels *vector = sonde_vector_kernels();
-    const float cap = a->args->softcap;
-    for (int64_t t = b->first; t < b->last; t++) {
-        const int64_t row = (t - b->first) * n_keys, all = (b->head * n_queries + t) * n_keys;
-        const int64_t low = visible_begin(a, t), high = visible_end(a, t);
-        const float *p = b->pattern + row;
-        const double sum = vector->dot(d + row + low, p + low, high - low);
-        for (int64_t s = low; s < high && g->d_pattern; s++) {
-            g->d_pattern[all + s] += d[row + s];
-        }
-        fill(d + row, b->low, low, 0.0f);
-        fill(d + row, high, b->high, 0.0f);
-        vector->softmax_slope(d + row + low, p + low, sum, high - low);
-        for (int64_t s = low; s < high && g->d_scores; s++) {
-            g->d_scores[all + s] += d[row + s];
-        }
-        const int64_t bias = a->args->bias.data ? bias_at(a, b->head, t) : 0;
-        for (int64_t s = low; s < high && g->d_bias; s++) {
-            g->d_bias[bias + s] += d[row + s];
-        }
-        for (int64_t s = low; s < high && cap > 0.0f; s++) {
-            const float shift = a->args->bias.data ? a->args->bias.data[bias + s] : 0.0f;
-            const float u = (b->scores[row + s] - shift) / cap;
-            d[row + s] *= (1.0f - u) * (1.0f + u);
-        }
-    }
-}
-
-static double sum_floats(const float *x, int64_t first, int64_t last)
-{
-    double sum = 0.0;
-    for (int64_t i = first; i < last; i++) {
-        sum += (double)x[i];
-    }
-    return sum;
-}
-
-/* Keys that share a row of the relative table add up: d_products[QUERY_BLOCK, R], and from it the
- * shares of q and of the table. */
-static void relative_gradient(const struct attention_gradient *g, const struct block *b,
-                              const float *d, float *d_products)
-{
-    const struct attention *a = &g->a;
-    const int64_t n_keys = a->k.dim[0], n_rows = b->last - b->first, R = a->n_relative;
-    const int64_t H = a->q.dim[1], E = a->q.dim[2], kv = b->head / a->group;
-    const int64_t q_at = (b->first * H + b->head) * E;
-    memset(d_products, 0, (size_t)(n_rows * R) * sizeof(*d_products));
-    for (int64_t t = b->first; t < b->last; t++) {
-        const int64_t low = visible_begin(a, t), high = visible_end(a, t);
-        const int64_t first_key = a->args->first + t - a->reach;
-        const float *row = d + (t - b->first) * n_keys;
-        float *into = d_products + (t - b->first) * R;
-        int64_t middle, end;
-        relative_range(a, t, low, high, &middle, &end);
-        for (int64_t s = middle; s < end; s++) {
-            into[s - first_key] = row[s];
-        }
-        into[0] = (float)((double)into[0] + sum_floats(row, low, middle));
-        into[R - 1] = (float)((double)into[R - 1] + sum_floats(row, end, high));
-    }
-    sonde_sgemm(false, false, n_rows, E, R, a->args->scale, d_products, R, a->relative, E, 1.0f,
-                g->dq + q_at, H * E);
-    if (g->d_relative) {
-        sonde_sgemm(true, false, R, E, n_rows, a->args->scale, d_products, R, a->q.data + q_at,
-                    H * E, 1.0f, g->d_relative + kv * R * E, E);
-    }
-}
-
-static void attention_vjp_block(const struct attention_gradient *g, const struct block *b, float *d,
-                                float *d_products)
-{
-    const struct attention *a = &g->a;
-    const int64_t n_keys = a->k.dim[0], n_rows = b->last - b->first, n = b->high - b->low;
-    const int64_t H = a->q.dim[1], G = a->k.dim[1], E = a->q.dim[2], E_v = a->v.dim[2];
-    const int64_t kv = b->head / a->group;
-    const float *dz = g->dz + (b->first * H + b->head) * E_v;
-    const int64_t q_at = (b->first * H + b->head) * E, k_at = (b->low * G + kv) * E;
-    const int64_t v_at = (b->low * G + kv) * E_v;
-    score_block(a, b);
-    softmax_block(a, b);
-    sonde_sgemm(false, true, n_rows, n, E_v, 1.0f, dz, H * E_v, a->v.data + v_at, G * E_v, 0.0f,
-                d + b->low, n_keys);
-    sonde_sgemm(true, false, n, E_v, n_rows, 1.0f, b->pattern + b->low, n_keys, dz, H * E_v, 1.0f,
-                g->dv + v_at, G * E_v);
-    score_gradient(g, b, d);
-    sonde_sgemm(false, false, n_rows, E, n, a->args->scale, d + b->low, n_keys, a->k.data + k_at,
-                G * E, 1.0f, g->dq + q_at, H * E);
-    sonde_sgemm(true, false, n, E, n_rows, a->args->scale, d + b->low, n_keys, a->q.data + q_at,
-                H * E, 1.0f, g->dk + k_at, G * E);
-    if (a->relative) {
-        relative_gradient(g, b, d, d_products);
-    }
-}
-
-static void attention_vjp_task(void *arg, int64_t i, int worker)
-{
-    const struct attention_gradient *g = arg;
-    const int64_t size = (int64_t)QUERY_BLOCK * g->a.k.dim[0];
-    float *scratch = g->scratch + 3 * size * worker;
-    const int64_t first = i * g->a.group * g->a.n_blocks, n = g->a.group * g->a.n_blocks;
-    for (int64_t j = first; j < first + n; j++) {
-        struct block b = block_of(&g->a, j, worker);
-        b.scores = scratch;
-        b.pattern = scratch + size;
-        attention_vjp_block(g, &b, scratch + 2 * size,
-                            g->d_products + worker * QUERY_BLOCK * g->a.n_relative);
-    }
-}
-
-static void attention_vjp(struct sonde_op_context *ctx, const void *record)
-{
-    const struct attention_record *r = record;
-    struct attention_gradient g = { .dz = sonde_tape_incoming(ctx, r->z_value) };
-    struct sonde_attention_args args = r->args;
-    args.relative = &r->relative;
-    g.a = (struct attention){ .args = &args, .q = r->q, .k = r->k, .v = r->v };
-    g.a.n_blocks = (r->q.dim[0] + QUERY_BLOCK - 1) / QUERY_BLOCK;
-    g.a.group = r->q.dim[1] / r->k.dim[1];
-    g.dq = sonde_tape_into(ctx, r->q_value);
-    g.dk = sonde_tape_into(ctx, r->k_value);
-    g.dv = sonde_tape_into(ctx, r->v_value);
-    g.d_scores = sonde_tape_into_watched(ctx, r->scores);
-    g.d_pattern = sonde_tape_into_watched(ctx, r->pattern);
-    g.d_bias = r->bias >= 0 ? sonde_tape_into(ctx, r->bias) : NULL;
-    float *d_weight = sonde_tape_into_weight(ctx, &r->relative);
-    const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
-    const int n_threads = sonde_pool_threads(ctx->pool);
-    const int64_t n_rows = (int64_t)QUERY_BLOCK * n_threads;
-    g.scratch = sonde_op_scratch(ctx, 3 * n_rows * r->k.dim[0]);
-    g.a.scratch = g.scratch; /* where block_of points before the task sets its own */
-    prepare_relative(ctx, &g.a, n_threads);
-    const int64_t n_table = g.a.n_relative * r->q.dim[2];
-    g.d_products = sonde_op_scratch(ctx, n_rows * g.a.n_relative);
-    g.d_relative =
-        d_weight ? sonde_arena_zalloc(ctx->arena, r->k.dim[1] * n_table, sizeof(float)) : NULL;
-    ctx->failed = ctx->failed || (d_weight && !g.d_relative);
-    if (!ctx->failed) {
-        sonde_pool_run(ctx->pool, r->k.dim[1], attention_vjp_task, &g);
-    }
-    for (int64_t i = 0; i < r->k.dim[1] * n_table && d_weight && !ctx->failed; i++) {
-        d_weight[i % n_table] += g.d_relative[i];
-    }
-    sonde_arena_rewind(ctx->arena, mark);
-}
-
-/* The copy of a value, as a tensor. */
-static struct sonde_tensor keep_heads(struct sonde_op_context *ctx, int64_t value,
-                                      const struct sonde_tensor *t)
-{
-    float *copy = sonde_tape_keep(ctx, value, t);
-    return sonde_tensor_3d(copy, t->dim[0], t->dim[1], t->dim[2]);
-}
-
-static void record_attention(struct sonde_op_context *ctx, const struct attention *a)
-{
-    const struct sonde_attention_args *args = a->args;
-    struct attention_record *r = sonde_tape_alloc(ctx, 1, sizeof(*r));
-    assert(!args->edit_scores && !args->edit_pattern); /* an edit has no derivative here */
-    if (!r) {
+    const int64_t n_keys = a->k.dim[0], n_kv = a->k.dim[1];
+    const int n_threads = sonde_pool_threads(pool);
+    a->n_blocks = (a->q.dim[0] + ROWS - 1) / ROWS;
+    a->group = a->q.dim[1] / n_kv;
+    a->n_panels = (n_keys + PANEL - 1) / PANEL;
+    a->value_stride = sonde_product_columns(a->v.dim[2]);
+    /* Off powers of two, so that rows do not meet in one place of the cache. */
+    a->scratch_stride = (n_keys + 15) / 16 * 16 + 16;
+    prepare_relative(ctx, a, n_threads);
+    if (a->n_blocks == 1) {
+        a->panel = sonde_op_scratch(ctx, n_threads * (int64_t)PANEL *
+                                             sonde_max_i64(a->k.dim[2], a->value_stride));
         return;
     }
-    *r = (struct attention_record){ .args = *args, .scores = -1, .pattern = -1, .bias = -1 };
-    if (args->relative) {
-        r->relative = *args->relative;
+    a->keys = sonde_op_scratch(ctx, n_kv * a->n_panels * PANEL * a->k.dim[2]);
+    if (with_values) {
+        a->values = sonde_op_scratch(ctx, n_kv * a->n_panels * PANEL * a->value_stride);
+        a->broken = sonde_arena_alloc(ctx->arena, n_kv * a->n_panels * PANEL, sizeof(bool));
+        ctx->failed = ctx->failed || !a->broken;
     }
-    if (args->bias.data) {
-        r->bias = sonde_tape_use(ctx, &args->bias);
-        r->args.bias = sonde_tensor_2d(sonde_tape_keep(ctx, r->bias, &args->bias),
-                                       args->bias.dim[0], args->bias.dim[1]);
+    if (!ctx->failed) {
+        sonde_pool_run(pool, n_kv * a->n_panels, lay_out_task, a);
     }
-    r->args.scores.data = r->args.pattern.data = NULL;
-    r->q_value = sonde_tape_use(ctx, &a->q);
-    r->k_value = sonde_tape_use(ctx, &a->k);
-    r->v_value = sonde_tape_use(ctx, &a->v);
-    r->q = keep_heads(ctx, r->q_value, &a->q);
-    r->k = keep_heads(ctx, r->k_value, &a->k);
-    r->v = keep_heads(ctx, r->v_value, &a->v);
-    if (args->scores.data) {
-        r->scores = sonde_tape_define(ctx, args->scores.data, sonde_tensor_elements(&args->scores));
-    }
-    if (args->pattern.data) {
-        r->pattern =
-            sonde_tape_define(ctx, args->pattern.data, sonde_tensor_elements(&args->pattern));
-    }
-    r->z_value = sonde_tape_define(ctx, a->z.data, sonde_tensor_elements(&a->z));
-    sonde_tape_push(ctx, r->z_value, attention_vjp, r);
 }
 
 void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, struct sonde_tensor q,
                         struct sonde_tensor k, struct sonde_tensor v,
                         const struct sonde_attention_args *args)
 {
-    struct attention a = { .args = args, .q = q, .k = k, .v = v, .z = z };
+    struct sonde_attention a = { .args = args, .q = q, .k = k, .v = v, .z = z };
     assert_shapes(&a);
     if (!sonde_op_ready(ctx) || q.dim[0] == 0 || q.dim[1] == 0) {
         return;
     }
     if (ctx->tape) {
-        record_attention(ctx, &a);
+        sonde_attention_record(ctx, &a);
     }
     const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
-    a.n_blocks = (q.dim[0] + QUERY_BLOCK - 1) / QUERY_BLOCK;
-    a.group = q.dim[1] / k.dim[1];
+    const int64_t n_products = q.dim[0] * q.dim[1] * k.dim[0] * (q.dim[2] + v.dim[2]);
+    struct sonde_pool *pool = n_products >= SPREAD_PRODUCTS ? ctx->pool : NULL;
+    sonde_attention_prepare(ctx, &a, pool, true);
     /* The edited stages hand a head's pattern from one pool run to the next. */
     struct sonde_attention_args staged = *args;
-    const bool edited = args->edit_scores || args->edit_pattern;
+    const bool edited = is_edited(&a);
     if (edited && !args->pattern.data) {
         float *pattern = sonde_op_scratch(ctx, q.dim[1] * q.dim[0] * k.dim[0]);
         staged.pattern = sonde_tensor_3d(pattern, q.dim[1], q.dim[0], k.dim[0]);
         a.args = &staged;
     } else if (!args->pattern.data) {
-        const int64_t n_rows = sonde_pool_threads(ctx->pool) * (int64_t)QUERY_BLOCK;
-        a.scratch = sonde_op_scratch(ctx, n_rows * k.dim[0]);
+        const int64_t n_rows = sonde_pool_threads(pool) * (int64_t)ROWS;
+        a.scratch = sonde_op_scratch(ctx, n_rows * a.scratch_stride);
     }
-    prepare_relative(ctx, &a, sonde_pool_threads(ctx->pool));
-    set_broken_values_apart(ctx, &a);
     if (!ctx->failed && edited) {
-        run_stages(ctx, &a, true, false, false);
+        run_stages(&a, pool, true, false, false);
         if (args->edit_scores) {
             args->edit_scores(args->edit_ctx, args->scores);
         }
-        run_stages(ctx, &a, false, true, false);
+        run_stages(&a, pool, false, true, false);
         if (args->edit_pattern) {
             args->edit_pattern(args->edit_ctx, args->pattern);
         }
-        run_stages(ctx, &a, false, false, true);
+        run_stages(&a, pool, false, false, true);
     } else if (!ctx->failed) {
-        run_stages(ctx, &a, true, true, true);
+        run_stages(&a, pool, true, true, true);
     }
     sonde_arena_rewind(ctx->arena, mark);
 }
