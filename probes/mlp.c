@@ -309,8 +309,9 @@ const struct sonde_probe sonde_probe_mlp = {
         "batches of 32, 10 epochs, features standardised on all rows, rows split by position, the "
         "best epoch on the test rows, control labels uniform over the classes. It is there to "
         "reproduce numbers, not to make new ones.\n"
-        "A fit is one thread's work and depends on the seed alone: threads fit different streams, "
-        "shapes and control tasks. All rows of a stream must fit into --mem.",
+        "A fit depends on the seed alone: threads fit different streams, shapes and control tasks, "
+        "or help each other where there are fewer fits than threads. All rows of a stream must fit "
+        "into --mem.",
     .options = options,
     .n_options = sizeof(options) / sizeof(options[0]),
     .needs = SONDE_PROBE_NEEDS_STREAMS | SONDE_PROBE_NEEDS_LABELS,

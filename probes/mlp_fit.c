@@ -7,7 +7,11 @@
 #include "core/base/rng.h"
 #include "core/tensor/plateau.h"
 
-enum { ASK_ROWS = 256 }; /* rows of a forward pass without gradient */
+enum {
+    ASK_ROWS = 256,     /* rows of a forward pass without gradient */
+    GATHER_LEAST = 16,  /* rows of a part of the team's work */
+    UPDATE_LEAST = 8192 /* weights of one */
+};
 
 struct trainer {
     const struct sonde_mlp_data *data;
@@ -22,6 +26,14 @@ struct trainer {
     float *value;                          /* [batch] */
     struct sonde_update_rule rule;
 };
+
+/* A thread's share of n things: a multiple of a number, and not less than is worth a thread. */
+static int64_t share_of(const struct trainer *t, int64_t n, int64_t multiple, int64_t least)
+{
+    const int64_t each = n / sonde_mlp_team_threads(t->options->team);
+    const int64_t share = (each / multiple + 1) * multiple;
+    return share > least ? share : least;
+}
 
 static int64_t rows_at_once(const struct sonde_mlp_options *options)
 {
@@ -68,6 +80,7 @@ static enum sonde_status allocate(struct trainer *t, struct sonde_error *error)
     enum sonde_status status = sonde_mlp_space_init(&t->space, &fit->net, rows, error);
     if (status)
         return status;
+    t->space.team = t->options->team;
     t->order = malloc((size_t)(data->n_train + 1) * sizeof(int64_t));
     t->gradient = calloc((size_t)n * (size_t)(2 + n_states), sizeof(float));
     t->target = malloc((size_t)rows * sizeof(int32_t));
@@ -85,19 +98,50 @@ static enum sonde_status allocate(struct trainer *t, struct sonde_error *error)
     return SONDE_STATUS_OK;
 }
 
+/* Samples whose rows and labels are wanted in the space. */
+struct gathering {
+    struct trainer *t;
+    const int64_t *sample;
+    int64_t n, share; /* of a part */
+};
+
+static void gather_part(void *ctx, int64_t part)
+{
+    const struct gathering *g = ctx;
+    struct trainer *t = g->t;
+    const struct sonde_mlp_data *data = t->data;
+    const struct sonde_mlp_fit *fit = t->fit;
+    const size_t bytes = (size_t)data->width * sizeof(float);
+    const int64_t first = part * g->share, left = g->n - first;
+    const int64_t end = first + (left < g->share ? left : g->share);
+    for (int64_t i = first; i < end; i++) {
+        const int64_t sample = g->sample[i];
+        memcpy(t->space.activation[0] + i * data->width, data->x + sample * data->width, bytes);
+        if (data->target)
+            t->target[i] = data->target[sample];
+        else
+            t->value[i] = (float)((data->real[sample] - fit->real_mean) / fit->real_scale);
+    }
+}
+
 /* Rows and labels of n samples into the space. */
 static void gather(struct trainer *t, const int64_t *sample, int64_t n)
 {
-    const struct sonde_mlp_data *data = t->data;
-    const struct sonde_mlp_fit *fit = t->fit;
-    size_t bytes = (size_t)data->width * sizeof(float);
-    for (int64_t i = 0; i < n; i++) {
-        memcpy(t->space.activation[0] + i * data->width, data->x + sample[i] * data->width, bytes);
-        if (data->target)
-            t->target[i] = data->target[sample[i]];
-        else
-            t->value[i] = (float)((data->real[sample[i]] - fit->real_mean) / fit->real_scale);
-    }
+    struct gathering g = { .t = t, .sample = sample, .n = n };
+    g.share = share_of(t, n, 1, GATHER_LEAST);
+    sonde_mlp_team_run(t->options->team, (n + g.share - 1) / g.share, gather_part, &g);
+}
+
+static void update_part(void *ctx, int64_t part)
+{
+    struct trainer *t = ctx;
+    struct sonde_mlp *net = &t->fit->net;
+    const int64_t share = share_of(t, net->n_parameters, 16, UPDATE_LEAST), at = part * share;
+    const int64_t left = net->n_parameters - at, n = left < share ? left : share;
+    float *state[SONDE_UPDATE_STATES_MAX] = { NULL };
+    for (int i = 0; i < SONDE_UPDATE_STATES_MAX; i++)
+        state[i] = t->state[i] ? t->state[i] + at : NULL;
+    sonde_update_apply(&t->rule, t->fit->n_steps, n, net->parameter + at, t->gradient + at, state);
 }
 
 static double run_epoch(struct trainer *t, int64_t epoch)
@@ -116,8 +160,10 @@ static double run_epoch(struct trainer *t, int64_t epoch)
         loss += data->target ? sonde_mlp_class_loss(score, t->target, n, data->n_targets)
                              : sonde_mlp_real_loss(score, t->value, n);
         sonde_mlp_backward(&fit->net, &t->space, n, t->gradient);
-        sonde_update_apply(&t->rule, ++fit->n_steps, fit->net.n_parameters, fit->net.parameter,
-                           t->gradient, t->state);
+        fit->n_steps++;
+        const int64_t share = share_of(t, fit->net.n_parameters, 16, UPDATE_LEAST);
+        sonde_mlp_team_run(t->options->team, (fit->net.n_parameters + share - 1) / share,
+                           update_part, t);
     }
     return loss / (double)data->n_train;
 }

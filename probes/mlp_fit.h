@@ -1,7 +1,8 @@
 /*
  * Training a multi-layer perceptron on rows in memory: minibatches in a random order, an update
  * rule, a learning rate that falls where the validation loss stands still, and the best epoch's
- * weights. One fit is the work of one thread, so that its bits do not depend on how many there are.
+ * weights. One fit is the work of one thread, with or without helpers; its bits do not depend on
+ * how many there are.
  */
 #ifndef SONDE_PROBES_MLP_FIT_H
 #define SONDE_PROBES_MLP_FIT_H
@@ -37,6 +38,7 @@ struct sonde_mlp_options {
     /* Called after every epoch, on the fit's thread; false = stop (CANCELLED). May be NULL. */
     bool (*epoch_done)(void *ctx);
     void *ctx;
+    struct sonde_mlp_team *team; /* helpers; NULL = the calling thread alone */
 };
 
 /* What an epoch came to. value: accuracy, or R2 for real labels, on the validation rows; losses are

@@ -1,7 +1,7 @@
 /*
  * A multi-layer perceptron with ReLU between its layers, in f32: forward, losses, backward over
- * whole minibatches. No hidden layer makes it a linear map. Single-threaded; bits depend on the
- * shapes and the values alone.
+ * whole minibatches. No hidden layer makes it a linear map. Bits depend on the shapes and the
+ * values alone, not on whether and how many helpers there are.
  */
 #ifndef SONDE_PROBES_MLP_NET_H
 #define SONDE_PROBES_MLP_NET_H
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/base/status.h"
+#include "probes/mlp_team.h"
 
 enum { SONDE_MLP_HIDDEN_MAX = 16, SONDE_MLP_WIDTH_MAX = 65536 };
 
@@ -43,7 +44,9 @@ struct sonde_mlp_space {
     float *
         activation[SONDE_MLP_HIDDEN_MAX + 2]; /* [batch, width[l]]; 0 the inputs, last the scores */
     float *delta[2];                          /* [batch, widest] */
+    float *turned;                            /* [widest, batch] a delta, transposed */
     float *values;                            /* all of them */
+    struct sonde_mlp_team *team;              /* NULL = the calling thread alone; not owned */
 };
 SONDE_MUST_USE enum sonde_status sonde_mlp_space_init(struct sonde_mlp_space *out,
                                                       const struct sonde_mlp *net, int64_t batch,

@@ -1,5 +1,6 @@
 /* The fits of the mlp probe: streams are loaded as many at a time as threads can use and memory
- * allows; their fits are jobs that the threads take one after the other, the longest first. */
+ * allows; their fits are jobs that the threads take one after the other, the longest first. Where
+ * there are fewer jobs than threads, all threads work on one job after the other. */
 #include <assert.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -33,6 +34,7 @@ struct crew {
     atomic_bool stop;
     int64_t total_epochs;
     int64_t first_stream;
+    struct sonde_mlp_team team; /* where there are fewer jobs than threads */
 };
 struct hand {
     struct crew *crew;
@@ -55,6 +57,18 @@ static bool epoch_done(void *ctx)
     return hand->may_report ? report_progress(hand->crew) : !atomic_load(&hand->crew->stop);
 }
 
+static void run_job(struct crew *crew, struct job *job, struct hand *hand,
+                    struct sonde_mlp_team *team)
+{
+    job->options.epoch_done = epoch_done;
+    job->options.ctx = hand;
+    job->options.team = team;
+    job->status = sonde_mlp_train(&job->data, &job->options, &job->fit, &job->error);
+    if (job->status)
+        atomic_store(&crew->stop, true);
+    atomic_fetch_add(&crew->n_done, 1);
+}
+
 /* One thread's share: job after job. The caller's thread stays until all are done, so that a wish
  * to stop is heard. */
 static void work(void *ctx, int64_t i, int worker)
@@ -66,19 +80,28 @@ static void work(void *ctx, int64_t i, int worker)
         long long at = atomic_fetch_add(&crew->next, 1);
         if (at >= crew->n)
             break;
-        struct job *job = crew->job[at];
-        job->options.epoch_done = epoch_done;
-        job->options.ctx = &hand;
-        job->status = sonde_mlp_train(&job->data, &job->options, &job->fit, &job->error);
-        if (job->status)
-            atomic_store(&crew->stop, true);
-        atomic_fetch_add(&crew->n_done, 1);
+        run_job(crew, crew->job[at], &hand, NULL);
     }
     while (worker == 0 && atomic_load(&crew->n_done) < crew->n) {
         const struct timespec pause = { .tv_nsec = 20000000 };
         nanosleep(&pause, NULL);
         report_progress(crew);
     }
+}
+
+/* The caller's thread leads every job, the others help. */
+static void work_together(void *ctx, int64_t i, int worker)
+{
+    (void)i;
+    struct crew *crew = ctx;
+    struct hand hand = { .crew = crew, .may_report = true };
+    if (worker > 0) {
+        sonde_mlp_team_help(&crew->team);
+        return;
+    }
+    for (int64_t at = 0; at < crew->n; at++)
+        run_job(crew, crew->job[at], &hand, &crew->team);
+    sonde_mlp_team_end(&crew->team);
 }
 
 static int longest_first(const void *a, const void *b)
@@ -115,8 +138,9 @@ static enum sonde_status run_jobs(struct sonde_mlp_probe *p, struct job *job, in
     int64_t per_stream = p->settings.n_shapes * (p->s.options.control ? 2 : 1);
     crew.total_epochs = p->settings.epochs * per_stream * p->s.n_streams;
     atomic_init(&crew.n_epochs, p->settings.epochs * per_stream * first_stream);
-    int64_t threads = sonde_pool_threads(p->s.run->args->pool);
-    sonde_pool_run(p->s.run->args->pool, threads < n ? threads : n, work, &crew);
+    const int threads = sonde_pool_threads(p->s.run->args->pool);
+    sonde_mlp_team_init(&crew.team, threads);
+    sonde_pool_run(p->s.run->args->pool, threads, n < threads ? work_together : work, &crew);
     free(crew.job);
     return first_failure(job, n, error);
 }
