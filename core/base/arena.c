@@ -204,3 +204,14 @@ size_t sonde_arena_peak(const struct sonde_arena *arena)
 {
     return arena->peak;
 }
+
+void sonde_arena_clear(struct sonde_arena *arena)
+{
+    while (arena->first) {
+        struct block *next = arena->first->next;
+        destroy_block(arena->first);
+        arena->first = next;
+    }
+    arena->current = NULL;
+    arena->next_bytes = BLOCK_FIRST_BYTES;
+}

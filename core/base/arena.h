@@ -35,6 +35,8 @@ struct sonde_arena_mark sonde_arena_mark(const struct sonde_arena *arena);
 /* Gives back everything allocated since the mark. Blocks are kept for reuse. */
 void sonde_arena_rewind(struct sonde_arena *arena, struct sonde_arena_mark mark);
 void sonde_arena_reset(struct sonde_arena *arena);
+/* The same, and the blocks go back to the system. */
+void sonde_arena_clear(struct sonde_arena *arena);
 
 /* Bytes handed out now, and the most that were ever handed out at once. */
 size_t sonde_arena_used(const struct sonde_arena *arena);

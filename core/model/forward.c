@@ -312,6 +312,7 @@ static void run(struct sonde_pass *p)
     part->value_in = part->first > 0 ? sonde_edit_tape_watch(&p->ops, p->resid, n) : -1;
     for (int l = part->first ? part->first - 1 : 0;
          l < n_layers && l < part->last && sonde_pass_ok(p); l++) {
+        sonde_pool_gather(p->ops.pool);
         block(p, l);
     }
     part->value_out = -1;
@@ -370,6 +371,7 @@ enum sonde_status sonde_forward(struct sonde_session *session,
         .ops = { .arena = session->arena,
                  .tape = args->tape,
                  .pool = session->pool,
+                 .plan = session->model->plan,
                  .single_row = session->cache },
         .error = error,
         .first = session->cache ? session->n_cached : 0,

@@ -13,6 +13,7 @@
 #include "core/base/progress.h"
 #include "core/base/status.h"
 #include "core/model/spec.h"
+#include "core/tensor/gemm_plan.h"
 #include "core/text/tokenizer.h"
 #include "core/trace/hook.h"
 #include "core/trace/stream.h"
@@ -26,6 +27,10 @@ struct sonde_model_options {
     bool random_weights; /* same shapes, weights drawn anew: the random-weights baseline. Matrices
                             ~ N(0, 0.02^2) (embeddings too), gains 1, biases 0 */
     uint64_t seed;       /* of random_weights; 0 = 42 */
+    /* How linear products are computed (core/tensor/gemm_plan.h): by OpenBLAS in f32, or by oneDNN
+     * with a copy of the weights (half of the size with bf16; UNSUPPORTED where there is none). */
+    enum sonde_compute compute;
+    enum sonde_gemm_backend gemm; /* bf16 is always oneDNN's */
 };
 
 /* MODEL: a Hugging Face folder, a llama2.c .bin (tokenizer: tok*.bin or tokenizer.bin beside it), a
@@ -48,6 +53,9 @@ int64_t sonde_model_parameters(const struct sonde_model *model);
 int64_t sonde_model_file_bytes(const struct sonde_model *model);
 /* Dtype of the weight matrices ("f32", "bf16", "mixed"). */
 const char *sonde_model_dtype_name(const struct sonde_model *model);
+/* How its linear products are computed, e.g. "bf16 by oneDNN 2.6.3 brg:avx512_core_bf16"; NULL: by
+ * OpenBLAS in f32. */
+const char *sonde_model_compute_name(const struct sonde_model *model);
 /* Lines worth a warning: extra tensors in the files, non-finite weights. */
 int sonde_model_n_warnings(const struct sonde_model *model);
 const char *sonde_model_warning(const struct sonde_model *model, int i);
@@ -81,6 +89,10 @@ int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_toke
 /* The same of a pass over several sequences: n_rows tokens in all, of which `longest` in one. */
 int64_t sonde_session_plan_pack_bytes(const struct sonde_model *model, int64_t n_rows,
                                       int64_t longest, const struct sonde_site_set *observe);
+/* What each further thread of the session's pool adds. */
+int64_t sonde_session_plan_thread_bytes(const struct sonde_model *model, int64_t longest);
+/* Gives back the scratch memory that is kept between passes. */
+void sonde_session_trim(struct sonde_session *session);
 
 /* A stretch of a pass, for a backward one that keeps only the stream between the blocks. Stages: 0
  * is the embedding, k block k - 1, n_layers + 1 the end (final norm and logits). */

@@ -1,7 +1,8 @@
 /*
  * Recorder: runs sequences through a model and gives what the chosen sites saw to a sink, in the
- * order of the sequences, whatever the number of threads. The unit of work is one sequence on one
- * worker's session, so a value's bits depend on its own sequence alone.
+ * order of the sequences, whatever the number of threads. A value's bits depend on its own sequence
+ * alone: sequences share a pass only where a row's bits depend neither on its place nor on the
+ * number of rows. Threads without a sequence of their own help with those of others.
  */
 #ifndef SONDE_CORE_MODEL_RECORDER_H
 #define SONDE_CORE_MODEL_RECORDER_H
@@ -14,6 +15,13 @@ struct sonde_sequence_reader {
     void *self;
     enum sonde_status (*next)(void *self, const struct sonde_sequence **out,
                               struct sonde_error *error);
+};
+
+/* Whether short sequences may share a pass, up to 256 rows of them. */
+enum sonde_packing {
+    SONDE_PACKING_AUTO,   /* where sonde_model_rows_stand_alone */
+    SONDE_PACKING_NEVER,  /* a pass for each */
+    SONDE_PACKING_ALWAYS, /* the caller has asked sonde_model_rows_stand_alone */
 };
 
 struct sonde_recorder_options {
@@ -33,6 +41,7 @@ struct sonde_recorder_options {
     int64_t skip_sequences; /* resume: this many are already stored */
     const struct sonde_hook *hooks; /* edits; called from several threads at once */
     int n_hooks;
+    enum sonde_packing packing; /* without gradients; these take a pass for each sequence */
     const struct sonde_progress *progress;
 };
 struct sonde_recorder_stats {
@@ -41,6 +50,7 @@ struct sonde_recorder_stats {
     int64_t n_nonfinite;
     double seconds_forward; /* wall time in which at least the forward passes ran */
     double loss_sum;        /* over the sequences, where gradients were recorded */
+    int64_t n_packed;       /* sequences that shared a pass */
     int64_t n_by_layer;     /* sequences whose gradients were formed by layer */
 };
 

@@ -248,6 +248,11 @@ int64_t sonde_session_nonfinite(const struct sonde_session *session)
     return session->n_nonfinite;
 }
 
+void sonde_session_trim(struct sonde_session *session)
+{
+    sonde_arena_clear(session->arena);
+}
+
 int64_t sonde_session_peak_bytes(const struct sonde_session *session)
 {
     return (int64_t)sonde_arena_peak(session->arena);
@@ -280,15 +285,24 @@ static bool wants_anywhere(const struct sonde_model *model, const struct sonde_s
 /* The most that one op takes for itself: a widened panel (2^19 floats, or 256 outputs of a wide
  * input), a widened vector and few rows that zeros join; or the score rows of one block of queries
  * and a cleaned copy of the values. One thread. */
-static int64_t op_scratch(const struct sonde_spec *spec, int64_t T, int64_t longest)
+static int64_t op_scratch(const struct sonde_model *model, int64_t T, int64_t longest)
 {
+    const struct sonde_spec *spec = &model->spec;
     int64_t widest = larger(larger(spec->d_mlp, spec->d_model), spec->n_heads * spec->d_head);
     int64_t outputs = larger(widest, sonde_spec_outputs(spec));
     int64_t product = larger(1 << 19, 256 * widest) + 2 * buffer(outputs);
     product += T < 16 ? 16 * (widest + outputs) : 0;
+    if (model->plan) { /* tiles of rows, and where BLAS multiplies rounded factors, those */
+        product = larger(product + T * widest, sonde_gemm_plan_scratch(model->plan)) + outputs;
+    }
     int64_t attention = buffer(64 * longest);
     attention += 2 * buffer(longest * spec->n_kv_heads * (spec->d_head + 1));
     return larger(product, attention);
+}
+
+int64_t sonde_session_plan_thread_bytes(const struct sonde_model *model, int64_t longest)
+{
+    return op_scratch(model, longest, longest) * (int64_t)sizeof(float);
 }
 
 int64_t sonde_session_plan_bytes(const struct sonde_model *model, int64_t n_tokens,
@@ -328,6 +342,6 @@ int64_t sonde_session_plan_pack_bytes(const struct sonde_model *model, int64_t n
     attention += buffer(spec->n_heads * sonde_spec_bias_columns(spec, longest));
     attention += spec->position == SONDE_POSITION_T5 ? buffer(spec->n_buckets * spec->n_heads) : 0;
     int64_t floats =
-        stay + larger(larger(attention, mlp), end) + op_scratch(spec, T, longest) + tables;
+        stay + larger(larger(attention, mlp), end) + op_scratch(model, T, longest) + tables;
     return floats * (int64_t)sizeof(float);
 }
