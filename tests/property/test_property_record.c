@@ -49,7 +49,7 @@ static struct property_way draw_way(const struct property_case *c, struct sonde_
     return way;
 }
 
-/* A pass of a session of one's own, with threads inside the pass. */
+/* What a pass shows of one sequence. */
 struct seen {
     const struct property_bits *bits;
     int64_t sequence, n;
@@ -76,34 +76,73 @@ static enum sonde_status see(void *ctx, struct sonde_site site, const struct son
     return SONDE_STATUS_OK;
 }
 
-static const char *check_session(const struct property_bits *bits, int64_t sequence, int n_threads,
-                                 char text[256])
+enum { PACK_MAX = 24 };
+
+/* One pass of a session of one's own over n sequences at once, with threads inside the pass. */
+static const char *check_pass(const struct property_bits *bits, const int64_t *sequence, int n,
+                              int n_threads, char text[256])
 {
     const struct property_case *c = bits->c;
+    const int n_edits = c->edits != NULL;
     struct sonde_error error = { 0 };
     struct sonde_pool *pool = NULL;
     struct sonde_session *session = NULL;
-    struct seen seen = { .bits = bits, .sequence = sequence, .same = true };
-    struct sonde_hook hooks[2] = { c->hook };
-    const int n_edits = c->edits != NULL;
-    hooks[n_edits] = (struct sonde_hook){ .observe = &c->sites, .on_value = see, .ctx = &seen };
+    struct seen seen[PACK_MAX];
+    struct sonde_hook hooks[PACK_MAX][2];
+    struct sonde_forward_segment segments[PACK_MAX];
+    const char *why = NULL;
+    for (int i = 0; i < n; i++) {
+        seen[i] = (struct seen){ .bits = bits, .sequence = sequence[i], .same = true };
+        hooks[i][0] = c->hook;
+        hooks[i][n_edits] =
+            (struct sonde_hook){ .observe = &c->sites, .on_value = see, .ctx = &seen[i] };
+        segments[i] = (struct sonde_forward_segment){ .ids = c->corpus.ids[sequence[i]],
+                                                      .n_tokens = c->corpus.n_tokens[sequence[i]],
+                                                      .hooks = hooks[i],
+                                                      .n_hooks = n_edits + 1 };
+    }
     check_ok(sonde_pool_create(&pool, n_threads, &error), &error);
     const struct sonde_session_options options = { .pool = pool };
     check_ok(sonde_session_create(&session, c->model.model, &options, &error), &error);
-    const struct sonde_forward_args args = { .ids = c->corpus.ids[sequence],
-                                             .n_tokens = c->corpus.n_tokens[sequence],
-                                             .hooks = hooks,
-                                             .n_hooks = n_edits + 1,
-                                             .no_logits = true };
+    struct sonde_forward_args args = { .no_logits = true };
+    if (n == 1) {
+        args.ids = segments[0].ids;
+        args.n_tokens = segments[0].n_tokens;
+        args.hooks = hooks[0];
+        args.n_hooks = n_edits + 1;
+    } else {
+        args.segments = segments;
+        args.n_segments = n;
+    }
     check_ok(sonde_forward(session, &args, &error), &error);
     sonde_session_destroy(&session);
     sonde_pool_destroy(&pool);
-    if (seen.same && seen.n == sonde_site_set_count(&c->sites)) {
-        return NULL;
+    for (int i = 0; i < n && !why; i++) {
+        if (!seen[i].same || seen[i].n != sonde_site_set_count(&c->sites)) {
+            snprintf(text, 256, "sequence %lld, number %d of %d in a pass of %d threads: %s",
+                     (long long)sequence[i], i, n, n_threads,
+                     seen[i].same ? "sites are missing" : "other bits than recorded");
+            why = text;
+        }
     }
-    snprintf(text, 256, "sequence %lld in a session of %d threads: %s", (long long)sequence,
-             n_threads, seen.same ? "sites are missing" : "other bits than recorded");
-    return text;
+    return why;
+}
+
+/* A few passes over one sequence, and over several where rows may share a product. */
+static const char *check_passes(const struct property_bits *bits, struct sonde_rng *rng,
+                                char text[256])
+{
+    const bool pack = sonde_model_rows_stand_alone(bits->c->model.model);
+    const char *why = NULL;
+    for (int i = 0; i < 5 && !why; i++) {
+        int64_t sequence[PACK_MAX];
+        const int n = pack && i > 0 ? (int)property_between(rng, 2, PACK_MAX) : 1;
+        for (int k = 0; k < n; k++) {
+            sequence[k] = sonde_rng_below(rng, bits->c->corpus.n);
+        }
+        why = check_pass(bits, sequence, n, (int)property_between(rng, 1, 4), text);
+    }
+    return why;
 }
 
 static void report(const struct property_rounds *rounds, int64_t round, const char *why,
@@ -135,9 +174,8 @@ static void run_round(const struct property_rounds *rounds, int64_t round)
             report(rounds, round, why, c, &way);
         }
     }
-    for (int i = 0; i < 3 && !why; i++) {
-        const int64_t sequence = sonde_rng_below(&rng, c->corpus.n);
-        why = check_session(&bits, sequence, (int)property_between(&rng, 1, 4), text);
+    if (!why) {
+        why = check_passes(&bits, &rng, text);
         if (why) {
             report(rounds, round, why, c, NULL);
         }
