@@ -36,8 +36,14 @@ static const struct sonde_cli_option options[] = {
          "  store: writing and reading, of a plain file's rate in $TMPDIR")                        \
     PART(probe, false,                                                                             \
          "  probe: a multinomial fit, of the matrix products' rate")                               \
+    PART(lens, true,                                                                               \
+         "  lens: the logit lens over all layers, of the matrix products' rate")                   \
+    PART(kv, true,                                                                                 \
+         "  kv: what a layer's neurons write, of the matrix products' rate")                       \
     PART(train, false,                                                                             \
-         "  train: forward, backward and update, of the matrix products' rate")
+         "  train: forward, backward and update, of the matrix products' rate")                    \
+    PART(figure, false,                                                                            \
+         "  figure: maps of 2,048 x 2,048 as PNG files in $TMPDIR")
 /* clang-format on */
 
 #define ENTRY(NAME, WANTS_MODEL, HELP) { #NAME, sonde_bench_##NAME, WANTS_MODEL },
