@@ -124,6 +124,21 @@ enum sonde_status sonde_file_read(const struct sonde_file *file, int64_t offset,
     return SONDE_STATUS_OK;
 }
 
+void sonde_file_forget(struct sonde_file *file, const void *data, int64_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    pthread_mutex_lock(&file->mutex);
+    const uintptr_t map = (uintptr_t)file->map, at = (uintptr_t)data;
+    if (map && n > 0 && n <= file->size && at >= map && at - map <= (uintptr_t)(file->size - n)) {
+        const uintptr_t skip = (page - (at - map) % page) % page;
+        const uintptr_t end = (at - map + (uintptr_t)n) / page * page, begin = at - map + skip;
+        if (begin < end) {
+            (void)madvise((char *)file->map + begin, end - begin, MADV_DONTNEED);
+        }
+    }
+    pthread_mutex_unlock(&file->mutex);
+}
+
 enum sonde_status sonde_file_map(struct sonde_file *file, const uint8_t **data,
                                  struct sonde_error *error)
 {

@@ -27,6 +27,11 @@ SONDE_MUST_USE enum sonde_status sonde_file_read(const struct sonde_file *file, 
 SONDE_MUST_USE enum sonde_status sonde_file_map(struct sonde_file *file, const uint8_t **data,
                                                 struct sonde_error *error);
 
+/* What the n bytes at `data` were mapped to is not needed for a while: their whole pages leave this
+ * process's memory, and come back from the file when they are read. Bytes that are not of this
+ * file's mapping are left alone. */
+void sonde_file_forget(struct sonde_file *file, const void *data, int64_t n);
+
 /* Reads the whole of `path` (also a FIFO or "-" for stdin) into buf; more than max_bytes is
  * SONDE_STATUS_LIMIT. */
 SONDE_MUST_USE enum sonde_status sonde_file_load(const char *path, int64_t max_bytes,

@@ -282,6 +282,8 @@ static void bind_parts(struct sonde_binder *b, struct sonde_weight *const out[3]
     bind_tensor(b, &fused, name, kind, rows, columns, split->transposed);
     if (b->status == SONDE_STATUS_OK) {
         split_parts(b, out, split, &fused);
+        sonde_tensor_table_forget(b->table, fused.data,
+                                  rows * columns * (int64_t)sonde_dtype_size(fused.dtype));
     }
 }
 

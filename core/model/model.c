@@ -18,6 +18,7 @@ void sonde_model_close(struct sonde_model **model)
     if (!model || !*model) {
         return;
     }
+    sonde_gemm_plan_destroy(&(*model)->plan);
     sonde_tokenizer_close(&(*model)->tokenizer);
     sonde_tensor_table_close(&(*model)->table);
     sonde_file_close(&(*model)->bin);
@@ -394,6 +395,9 @@ enum sonde_status sonde_model_open(struct sonde_model **out, const char *path,
     }
     if (status == SONDE_STATUS_OK) {
         status = sonde_model_complete(model, error);
+    }
+    if (status == SONDE_STATUS_OK) {
+        status = sonde_model_make_plan(model, &chosen, error);
     }
     if (status == SONDE_STATUS_OK) {
         status = open_tokenizer(model, root, &chosen, error);

@@ -20,6 +20,7 @@ struct sonde_model {
     struct sonde_tensor_table *table; /* a folder */
     struct sonde_file *bin;           /* or a llama2.c file */
     struct sonde_creation *creation;  /* or what was made here */
+    struct sonde_gemm_plan *plan;     /* NULL: OpenBLAS in f32 */
     struct sonde_tokenizer *tokenizer;
     char *path;
     char *config_text;
@@ -52,6 +53,13 @@ SONDE_MUST_USE enum sonde_status sonde_model_complete(struct sonde_model *model,
 SONDE_MUST_USE enum sonde_status sonde_creation_hash(const struct sonde_creation *creation,
                                                      char hex[SONDE_SHA256_HEX],
                                                      struct sonde_error *error);
+
+/* Lays the weights out where the options ask for it (compute.c). */
+SONDE_MUST_USE enum sonde_status sonde_model_make_plan(struct sonde_model *model,
+                                                       const struct sonde_model_options *options,
+                                                       struct sonde_error *error);
+/* The weight's pages of a mapped file are not needed for a while. */
+void sonde_model_forget(struct sonde_model *model, const struct sonde_weight *w);
 
 /* Fills spec and weights from a llama2.c checkpoint. */
 SONDE_MUST_USE enum sonde_status sonde_llama2c_open(struct sonde_model *model,

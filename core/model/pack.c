@@ -119,6 +119,9 @@ bool sonde_model_rows_stand_alone(const struct sonde_model *model)
 {
     const struct sonde_spec *spec = &model->spec;
     const struct sonde_weights *w = &model->weights;
+    if (model->plan) {
+        return sonde_gemm_plan_rows_are_free(model->plan);
+    }
     struct shapes shapes = { .capacity = 8 * spec->n_layers + 2 };
     struct sonde_arena *arena = sonde_arena_create(0);
     shapes.shape = calloc((size_t)shapes.capacity, sizeof *shapes.shape);

@@ -92,7 +92,7 @@ enum sonde_status sonde_model_readout(const struct sonde_model *model, struct so
         return status;
     }
     sonde_gemm_prepare();
-    struct sonde_op_context ops = { .arena = scratch };
+    struct sonde_op_context ops = { .arena = scratch, .plan = model->plan };
     struct sonde_arena_mark mark = sonde_arena_mark(scratch);
     const int64_t D = spec->d_model;
     float *copy = sonde_arena_alloc(scratch, n * D, sizeof *copy);
@@ -119,7 +119,7 @@ enum sonde_status sonde_model_readout_rows(const struct sonde_model *model,
         return status;
     }
     sonde_gemm_prepare();
-    struct sonde_op_context ops = { .arena = scratch };
+    struct sonde_op_context ops = { .arena = scratch, .plan = model->plan };
     struct sonde_arena_mark mark = sonde_arena_mark(scratch);
     if (y != x) {
         memcpy(y, x, (size_t)(n * model->spec.d_model) * sizeof *y);

@@ -329,6 +329,13 @@ bool sonde_tensor_table_has_prefix(const struct sonde_tensor_table *table, const
     return false;
 }
 
+void sonde_tensor_table_forget(struct sonde_tensor_table *table, const void *data, int64_t n)
+{
+    for (int i = 0; i < table->n_files; i++) {
+        sonde_safetensors_forget(table->file[i], data, n);
+    }
+}
+
 const char *sonde_tensor_table_unused(const struct sonde_tensor_table *table, int64_t i)
 {
     for (int64_t j = 0; j < table->n; j++) {

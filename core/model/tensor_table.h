@@ -41,6 +41,8 @@ SONDE_MUST_USE enum sonde_status sonde_tensor_ref_map(const struct sonde_tensor_
 /* The tensor's elements, row-major, into out[entry->n_bytes]. */
 SONDE_MUST_USE enum sonde_status sonde_tensor_ref_read(const struct sonde_tensor_ref *ref,
                                                        void *out, struct sonde_error *error);
+/* sonde_file_forget of the safetensors file that the bytes are of, if any. */
+void sonde_tensor_table_forget(struct sonde_tensor_table *table, const void *data, int64_t n);
 /* By name or alias; marks the tensor as used. False where there is none. */
 bool sonde_tensor_table_find(struct sonde_tensor_table *table, const char *name,
                              struct sonde_tensor_ref *out);

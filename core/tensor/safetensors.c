@@ -400,6 +400,11 @@ enum sonde_status sonde_safetensors_map(struct sonde_safetensors *file,
     return status;
 }
 
+void sonde_safetensors_forget(struct sonde_safetensors *file, const void *data, int64_t n)
+{
+    sonde_file_forget(file->file, data, n);
+}
+
 /* Reads elements in blocks and hands each block to one of the two converters. */
 static enum sonde_status read_blocks(const struct sonde_safetensors *file,
                                      const struct sonde_safetensors_entry *entry, int64_t first,

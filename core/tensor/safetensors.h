@@ -52,6 +52,8 @@ SONDE_MUST_USE enum sonde_status sonde_safetensors_map(struct sonde_safetensors 
                                                        const struct sonde_safetensors_entry *entry,
                                                        const uint8_t **data,
                                                        struct sonde_error *error);
+/* sonde_file_forget of the file. */
+void sonde_safetensors_forget(struct sonde_safetensors *file, const void *data, int64_t n);
 /* Elements [first, first + n) widened to f32, read with pread. */
 SONDE_MUST_USE enum sonde_status
 sonde_safetensors_read_f32(const struct sonde_safetensors *file,
