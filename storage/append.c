@@ -5,6 +5,7 @@
 
 #include "core/base/num.h"
 #include "storage/layout.h"
+#include "storage/token_pack.h"
 
 struct append_stream {
     struct sonde_stream_row row;
@@ -409,7 +410,9 @@ enum sonde_status sonde_append_drop_tails(struct sonde_append *append, struct so
 
 enum sonde_status sonde_append_complete(struct sonde_append *append, struct sonde_error *error)
 {
-    return update_run(append, "complete", error);
+    enum sonde_status status =
+        sonde_token_pack_write(append->store, append->run, append->n_tokens, error);
+    return status == SONDE_STATUS_OK ? update_run(append, "complete", error) : status;
 }
 
 enum sonde_status sonde_append_end(struct sonde_append *append, struct sonde_error *error)

@@ -157,6 +157,40 @@ static enum sonde_status check_stream(struct check *check, const struct sonde_st
     return status;
 }
 
+/* The packs of a run's tokens against the rows that they are made from. */
+static enum sonde_status check_tokens(struct check *check, const struct sonde_source *source,
+                                      int64_t run, const char *name, struct sonde_error *error)
+{
+    sqlite3_stmt *row = NULL;
+    bool found = true;
+    int64_t base = (run - 1) * SONDE_STORE_ID_SPAN, i = 0;
+    enum sonde_status status =
+        sonde_db_prepare(check->store, &row,
+                         "SELECT id, sequence, position, vocab, flags FROM token"
+                         " WHERE id >= ?1 AND id < ?2 ORDER BY id",
+                         error);
+    if (status == SONDE_STATUS_OK) {
+        sqlite3_bind_int64(row, 1, base);
+        sqlite3_bind_int64(row, 2, base + SONDE_STORE_ID_SPAN);
+    }
+    for (; status == SONDE_STATUS_OK; i++) {
+        status = sonde_db_step(check->store, row, &found, error);
+        if (status != SONDE_STATUS_OK || !found)
+            break;
+        if (i >= source->n_tokens || sqlite3_column_int64(row, 0) != base + i ||
+            sqlite3_column_int64(row, 1) != base + source->token_sequence[i] ||
+            sqlite3_column_int64(row, 2) != source->token_position[i] ||
+            sqlite3_column_int64(row, 3) != source->token_id[i] ||
+            sqlite3_column_int64(row, 4) != source->token_flags[i])
+            break;
+    }
+    sqlite3_finalize(row);
+    if (status == SONDE_STATUS_OK && (found || i != source->n_tokens))
+        report(check, "%s: token %lld of run '%s' is not as its pack has it", check->store->path,
+               (long long)i, name);
+    return absorb(check, status, error);
+}
+
 /* One run: its keys as a reader would load them, then every stream. */
 static enum sonde_status check_run(struct check *check, int64_t run, const char *name,
                                    struct sonde_error *error)
@@ -174,8 +208,10 @@ static enum sonde_status check_run(struct check *check, int64_t run, const char 
         n_tokens += source->sequences[i].n_tokens;
         n_squares += source->sequences[i].n_tokens * source->sequences[i].n_tokens;
     }
+    status = check_tokens(check, source, run, name, error);
     source->destroy(&source);
-    status = sonde_append_read_streams(check->store, run, &rows, &n, error);
+    if (status == SONDE_STATUS_OK)
+        status = sonde_append_read_streams(check->store, run, &rows, &n, error);
     for (int64_t i = 0; i < n && status == SONDE_STATUS_OK; i++) {
         int64_t count = rows[i].stream.space == SONDE_ROWS_MAP        ? n_squares
                         : rows[i].stream.space == SONDE_ROWS_SEQUENCE ? n_sequences

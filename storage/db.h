@@ -10,6 +10,7 @@ struct sonde_store {
     sqlite3 *db;
     char *path; /* as given, for messages */
     enum sonde_store_mode mode;
+    int version; /* of the file's schema; below the newest only where mode is READ */
     bool in_use; /* by a sink or a label writer */
 };
 

@@ -188,7 +188,9 @@ int64_t sonde_store_estimate_bytes(const struct sonde_stream *streams, const int
     pages += chunk_pages(streams, n_values, n_streams, &n_chunks);
     /* The index over the chunks: stream, ordinal, codec, n_values, crc32, stored_bytes, rowid. */
     pages += small_rows_pages(n_chunks, 2 + 2 + 8 + 4 + 2 + 4 + 4 + 5 + 4 + 2);
-    pages += 1; /* streams: a few rows */
+    pages += 1;                       /* streams: a few rows */
+    if (5 * n_tokens > LOCAL_MAX / 4) /* the packs of the tokens, beyond one page */
+        pages += ceil_div(5 * n_tokens, OVERFLOW);
     int64_t mean_tokens = ceil_div(n_tokens, sequences), mean_text = text_bytes / sequences;
     /* Token: payload length, rowid, record header of 9, then the columns. */
     int64_t token_text = n_tokens ? ceil_div(text_bytes, n_tokens) : 0;

@@ -256,12 +256,6 @@ static enum sonde_status source_read_map_rows(struct sonde_source *base, int64_t
                      n * T, out, error);
 }
 
-static const char *source_token_text(struct sonde_source *base, int64_t row)
-{
-    const struct source *source = base->self;
-    return row >= 0 && row < base->n_tokens ? source->token_text[row] : "";
-}
-
 /* --- opening --- */
 
 static void source_destroy(struct sonde_source **base)
@@ -287,6 +281,7 @@ static void source_destroy(struct sonde_source **base)
     free(source->token_sequence);
     free(source->token_flags);
     free(source->token_text);
+    free(source->text_of_id);
     sonde_coder_destroy(&source->coder);
     for (struct source_label_entry *entry = source->labels, *next; entry; entry = next) {
         next = entry->next;
@@ -412,7 +407,7 @@ static void fill_base(struct source *source)
     base->token_position = source->token_position;
     base->token_sequence = source->token_sequence;
     base->token_flags = source->token_flags;
-    base->token_text = source_token_text;
+    base->token_text = sonde_source_token_text;
     base->read_rows = source_read_rows;
     base->read_map = source_read_map;
     base->read_map_rows = source_read_map_rows;

@@ -111,8 +111,16 @@ static const char *const version_1[] = {
     NULL,
 };
 
+/* Ids and flags of a complete run's tokens as arrays, for opening it fast. */
+static const char *const version_2[] = {
+    "CREATE TABLE token_pack(run INTEGER NOT NULL REFERENCES run(id), ordinal INTEGER NOT NULL,"
+    " n_tokens INTEGER NOT NULL, crc32 INTEGER NOT NULL, data BLOB NOT NULL,"
+    " PRIMARY KEY(run, ordinal)) STRICT, WITHOUT ROWID",
+    NULL,
+};
+
 /* Step i brings a store from version i to version i + 1; an empty file has version 0. */
-static const char *const *const migration[] = { version_1 };
+static const char *const *const migration[] = { version_1, version_2 };
 
 int sonde_schema_version(void)
 {
@@ -226,11 +234,6 @@ static enum sonde_status check_objects(struct sonde_store *store, int version,
 
 static enum sonde_status upgrade(struct sonde_store *store, int from, struct sonde_error *error)
 {
-    if (store->mode == SONDE_STORE_READ)
-        return sonde_error_set(error, SONDE_STATUS_UNSUPPORTED,
-                               "%s: schema version %d is older than this Sonde's %d and is brought "
-                               "up to date only when the store is opened for writing",
-                               store->path, from, sonde_schema_version());
     enum sonde_status status = sonde_db_begin_write(store, error);
     if (status != SONDE_STATUS_OK)
         return status;
@@ -268,7 +271,11 @@ enum sonde_status sonde_schema_check(struct sonde_store *store, struct sonde_err
                                "%s: schema version %d, expected 1 to %d", store->path, (int)version,
                                sonde_schema_version());
     status = check_objects(store, (int)version, error);
-    if (status == SONDE_STATUS_OK && version < sonde_schema_version())
-        status = upgrade(store, (int)version, error);
+    store->version = (int)version;
+    if (status != SONDE_STATUS_OK || version == sonde_schema_version() ||
+        store->mode == SONDE_STORE_READ)
+        return status;
+    status = upgrade(store, (int)version, error);
+    store->version = sonde_schema_version();
     return status;
 }

@@ -14,10 +14,11 @@ int sonde_schema_version(void);
 SONDE_MUST_USE enum sonde_status sonde_schema_create(struct sonde_store *store,
                                                      struct sonde_error *error);
 /* FORMAT where the file is no store or its schema is not exactly that of its version; UNSUPPORTED
- * where it is newer. Older versions are brought up to date where the store may be written. */
+ * where it is newer. Older versions are brought up to date where the store is opened for writing,
+ * and read as they are otherwise; store->version says which. */
 SONDE_MUST_USE enum sonde_status sonde_schema_check(struct sonde_store *store,
                                                     struct sonde_error *error);
 /* Tables and indexes; each takes a page even when it is empty. For the size estimate. */
-#define SONDE_SCHEMA_BTREES 18
+#define SONDE_SCHEMA_BTREES 19
 
 #endif

@@ -45,7 +45,9 @@ struct source {
     int64_t *square; /* [n_sequences + 1] sum of T * T before a sequence */
     int32_t *token_id, *token_position, *token_sequence;
     uint32_t *token_flags;
-    const char **token_text;
+    const char **token_text; /* [n_tokens] NULL: not read yet */
+    const char **text_of_id; /* [n_text_of_id] */
+    int64_t n_text_of_id;
     struct source_slot *slots; /* [n_slots] */
     int64_t n_slots, chunk_bytes;
     uint64_t clock;
@@ -57,6 +59,8 @@ struct source {
 /* Sequences and tokens of the run into the source. */
 SONDE_MUST_USE enum sonde_status sonde_source_load_keys(struct source *source,
                                                         struct sonde_error *error);
+/* sonde_source.token_text; "" too where the store cannot be read. */
+const char *sonde_source_token_text(struct sonde_source *base, int64_t row);
 /* sonde_source.labels */
 enum sonde_status sonde_source_load_labels(struct sonde_source *base, const char *set,
                                            const struct sonde_labels **out,

@@ -4,6 +4,7 @@
 
 #include "core/base/buf.h"
 #include "storage/source.h"
+#include "storage/token_pack.h"
 
 #define ROWS_MAX ((int64_t)1 << 31)
 
@@ -158,56 +159,19 @@ static enum sonde_status load_sequences(struct source *source, struct sonde_erro
 
 /* --- tokens --- */
 
-/* Tokens of one id mostly have one text; only what differs is copied. */
-struct text_memo {
-    const char **of_id; /* [capacity] */
-    int64_t capacity;
-};
-
-#define MEMO_IDS_MAX 4000000
-
-static enum sonde_status keep_token_text(struct source *source, struct text_memo *memo, int64_t id,
-                                         const char *text, const char **out,
-                                         struct sonde_error *error)
-{
-    if (id < MEMO_IDS_MAX && id >= memo->capacity) {
-        int64_t before = memo->capacity;
-        if (!sonde_grow((void **)&memo->of_id, &memo->capacity, id + 1, sizeof(*memo->of_id),
-                        2 * MEMO_IDS_MAX))
-            return sonde_error_memory(error, "the tokens of a run");
-        memset(memo->of_id + before, 0, (size_t)(memo->capacity - before) * sizeof(*memo->of_id));
-    }
-    const char *known = id < memo->capacity ? memo->of_id[id] : NULL;
-    if (known && strcmp(known, text) == 0) {
-        *out = known;
-        return SONDE_STATUS_OK;
-    }
-    *out = sonde_arena_strndup(source->arena, text, strlen(text));
-    if (!*out)
-        return sonde_error_memory(error, "the tokens of a run");
-    if (id < memo->capacity)
-        memo->of_id[id] = *out;
-    return SONDE_STATUS_OK;
-}
-
-/* Columns: id, sequence, position, vocab, text, flags. */
+/* Columns: id, sequence, position, vocab, flags. */
 static enum sonde_status read_token(struct source *source, sqlite3_stmt *row, int64_t i,
-                                    int64_t sequence, struct text_memo *memo,
-                                    struct sonde_error *error)
+                                    int64_t sequence, struct sonde_error *error)
 {
-    int64_t vocab = sqlite3_column_int64(row, 3), flags = sqlite3_column_int64(row, 5);
-    int64_t position = i - source->sequences[sequence].first_row;
-    const char *text = (const char *)sqlite3_column_text(row, 4);
+    int64_t vocab = sqlite3_column_int64(row, 3), flags = sqlite3_column_int64(row, 4);
     if (sqlite3_column_int64(row, 0) != source->id_base + i ||
         sqlite3_column_int64(row, 1) != source->id_base + sequence ||
-        sqlite3_column_int64(row, 2) != position || vocab < 0 || vocab > INT32_MAX || flags < 0 ||
-        flags > UINT32_MAX)
+        sqlite3_column_int64(row, 2) != i - source->sequences[sequence].first_row || vocab < 0 ||
+        vocab > INT32_MAX || flags < 0 || flags > UINT32_MAX)
         return bad_row(source, "token", i, error);
     source->token_id[i] = (int32_t)vocab;
-    source->token_position[i] = (int32_t)position;
-    source->token_sequence[i] = (int32_t)sequence;
     source->token_flags[i] = (uint32_t)flags;
-    return keep_token_text(source, memo, vocab, text ? text : "", &source->token_text[i], error);
+    return SONDE_STATUS_OK;
 }
 
 /* The sequences say how many tokens there are; before memory is taken for them the table must show
@@ -226,27 +190,16 @@ static enum sonde_status check_token_count(struct source *source, struct sonde_e
     return status;
 }
 
-static enum sonde_status load_tokens(struct source *source, struct sonde_error *error)
+/* Ids and flags from the table, row by row, each in its place. */
+static enum sonde_status read_tokens(struct source *source, struct sonde_error *error)
 {
-    enum sonde_status status = check_token_count(source, error);
-    if (status != SONDE_STATUS_OK)
-        return status;
-    size_t n = (size_t)source->base.n_tokens;
     sqlite3_stmt *statement = NULL;
-    struct text_memo memo = { 0 };
     bool row = true;
-    source->token_id = malloc((n + 1) * sizeof(int32_t));
-    source->token_position = malloc((n + 1) * sizeof(int32_t));
-    source->token_sequence = malloc((n + 1) * sizeof(int32_t));
-    source->token_flags = malloc((n + 1) * sizeof(uint32_t));
-    source->token_text = malloc((n + 1) * sizeof(char *));
-    if (!source->token_id || !source->token_position || !source->token_sequence ||
-        !source->token_flags || !source->token_text)
-        return sonde_error_memory(error, "the tokens of a run");
-    status = sonde_db_prepare(source->store, &statement,
-                              "SELECT id, sequence, position, vocab, text, flags FROM token"
-                              " WHERE id >= ?1 AND id < ?2 ORDER BY id",
-                              error);
+    enum sonde_status status = sonde_db_prepare(
+        source->store, &statement,
+        "SELECT id, sequence, position, vocab, flags FROM token WHERE id >= ?1 AND id < ?2"
+        " ORDER BY id",
+        error);
     if (status != SONDE_STATUS_OK)
         return status;
     sqlite3_bind_int64(statement, 1, source->id_base);
@@ -262,13 +215,52 @@ static enum sonde_status load_tokens(struct source *source, struct sonde_error *
         if (i >= source->base.n_tokens || sequence >= source->base.n_sequences)
             status = bad_row(source, "token", i, error);
         else
-            status = read_token(source, statement, i++, sequence, &memo, error);
+            status = read_token(source, statement, i++, sequence, error);
     }
     sqlite3_finalize(statement);
-    free(memo.of_id);
     if (status == SONDE_STATUS_OK && i != source->base.n_tokens)
         status = bad_row(source, "token", i, error);
     return status;
+}
+
+static enum sonde_status load_from_table(struct source *source, struct sonde_error *error)
+{
+    enum sonde_status status = check_token_count(source, error);
+    if (status != SONDE_STATUS_OK)
+        return status;
+    size_t n = (size_t)source->base.n_tokens;
+    source->token_id = malloc((n + 1) * sizeof(int32_t));
+    source->token_flags = malloc((n + 1) * sizeof(uint32_t));
+    if (!source->token_id || !source->token_flags)
+        return sonde_error_memory(error, "the tokens of a run");
+    return read_tokens(source, error);
+}
+
+/* Sequence and position follow from the sequences' lengths; texts are read when asked for. */
+static enum sonde_status place_tokens(struct source *source, struct sonde_error *error)
+{
+    size_t n = (size_t)source->base.n_tokens;
+    source->token_position = malloc((n + 1) * sizeof(int32_t));
+    source->token_sequence = malloc((n + 1) * sizeof(int32_t));
+    source->token_text = calloc(n + 1, sizeof(char *));
+    if (!source->token_position || !source->token_sequence || !source->token_text)
+        return sonde_error_memory(error, "the tokens of a run");
+    for (int64_t s = 0, i = 0; s < source->base.n_sequences; s++)
+        for (int64_t t = 0; t < source->sequences[s].n_tokens; t++, i++) {
+            source->token_sequence[i] = (int32_t)s;
+            source->token_position[i] = (int32_t)t;
+        }
+    return SONDE_STATUS_OK;
+}
+
+static enum sonde_status load_tokens(struct source *source, struct sonde_error *error)
+{
+    enum sonde_status status =
+        sonde_token_pack_read(source->store, source->run, source->base.n_tokens, &source->token_id,
+                              &source->token_flags, error);
+    if (status == SONDE_STATUS_OK && !source->token_id)
+        status = load_from_table(source, error);
+    return status == SONDE_STATUS_OK ? place_tokens(source, error) : status;
 }
 
 enum sonde_status sonde_source_load_keys(struct source *source, struct sonde_error *error)

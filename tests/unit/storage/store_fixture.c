@@ -296,6 +296,7 @@ void fixture_digest(const char *path, char out[65])
          " seed, n_sequences, n_tokens FROM run ORDER BY id"),
         "SELECT * FROM sequence ORDER BY id",
         "SELECT * FROM token ORDER BY id",
+        "SELECT * FROM token_pack ORDER BY run, ordinal",
         "SELECT * FROM stream ORDER BY id",
         "SELECT * FROM chunk ORDER BY id",
         "SELECT * FROM tail ORDER BY id",
