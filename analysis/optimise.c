@@ -39,6 +39,8 @@ struct run {
 static double largest_gradient(const struct run *r, const double *x, const double *g)
 {
     double largest = 0;
+    if (r->options->gradient_size)
+        return r->options->gradient_size(r->ctx);
     for (int64_t i = 0; i < r->n; i++) {
         double slope = g[i];
         if (r->l1 > 0 && i >= r->l1_begin && i < r->l1_end) {
@@ -99,7 +101,7 @@ static int progress(void *instance, const lbfgsfloatval_t *x, const lbfgsfloatva
     double before = r->past[k % PAST];
     r->past[k % PAST] = fx;
     if (r->options->value_tolerance > 0 && k > PAST &&
-        before - fx <= r->options->value_tolerance * fmax(1, fabs(fx)))
+        before - fx <= r->options->value_tolerance * fabs(fx))
         return LBFGS_STOP;
     return 0;
 }
@@ -117,8 +119,8 @@ static enum sonde_status read_options(struct run *r, struct sonde_error *error)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "%s: %lld variables, expected 1 to %lld", r->what, (long long)r->n,
                                (long long)MAX_N);
-    if (r->max_iterations < 1 || o->memory < 0 || !(o->l1 >= 0) || isinf(o->l1) ||
-        isnan(r->tolerance))
+    if (r->max_iterations < 1 || o->memory < 0 || o->line_search < 0 || !(o->l1 >= 0) ||
+        isinf(o->l1) || isnan(r->tolerance))
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                "%s: options of the minimisation are out of range", r->what);
     if (r->l1 > 0 && (r->l1_begin < 0 || r->l1_begin >= r->l1_end || r->l1_end > r->n))
@@ -189,7 +191,7 @@ static int attempt(struct run *r, double *point, int padded, bool backtrack)
     p.epsilon = 0;
     p.past = 0;
     p.max_iterations = r->max_iterations - r->before;
-    p.max_linesearch = 60;
+    p.max_linesearch = r->options->line_search ? r->options->line_search : 60;
     if (r->l1 > 0) {
         p.orthantwise_c = r->l1;
         p.orthantwise_start = (int)r->l1_begin;

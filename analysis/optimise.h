@@ -22,9 +22,13 @@ struct sonde_minimise_options {
     /* Ends where max |gradient_i| <= gradient_tolerance (of the pseudo-gradient with l1 > 0).
      * 0 = 1e-5; a negative value is never met. */
     double gradient_tolerance;
-    /* Ends where 10 iterations lowered the value by no more than this share of max(1, |value|).
-     * 0 = the test is off. */
+    /* What is held against gradient_tolerance, at the point that the function was evaluated at
+     * last, where the variables stand for others (a change of basis); NULL = max |gradient_i|. */
+    double (*gradient_size)(void *ctx);
+    /* Ends where 10 iterations lowered the value by no more than this share of |value|. 0 = the
+     * test is off. */
     double value_tolerance;
+    int line_search;          /* evaluations in one iteration at most; 0 = 60 */
     double l1;                /* adds l1 * sum |x_i| over i in [l1_begin, l1_end); 0 = none */
     int64_t l1_begin, l1_end; /* l1_end 0 = n */
     const struct sonde_progress *progress; /* "what" done of max_iterations "iterations" */
@@ -39,7 +43,7 @@ enum sonde_minimise_end {
 
 struct sonde_minimise_result {
     double value;        /* at the last point, the l1 term included */
-    double gradient_max; /* max |gradient_i| there */
+    double gradient_max; /* max |gradient_i| there, or gradient_size */
     int iterations, evaluations;
     enum sonde_minimise_end end;
 };

@@ -8,70 +8,110 @@
 
 #include "core/tensor/gemm.h"
 #include "core/tensor/linalg.h"
+#include "probes/feature_gram.h"
+
+/* n D^2 up to which the gram is computed in double. */
+static const double small_products = 1 << 24;
+enum { SCALE_ROWS = 4 * SONDE_FEATURES_BLOCK, STRIPE = 128 };
 
 struct moment_pass {
     const struct sonde_fit_problem *problem;
     struct sonde_moments *moments;
-    bool wants_gram;
-    double *wide; /* [n_slots, BLOCK, D] */
-    double *gram; /* [n_slots, D, D] */
+    struct sonde_gram gram; /* total NULL for the mean difference */
+    int64_t first, n;       /* the wave's samples, */
+    const float *z;         /* [n, D] */
 };
 
-static void moment_block(void *ctx, int64_t first, int64_t n, float *x, int64_t slot)
+/* Sums of a stripe of columns, row by row. */
+static void add_sums(void *ctx, int64_t stripe)
 {
-    (void)first;
     const struct moment_pass *pass = ctx;
-    int64_t width = pass->moments->width;
-    double *wide = pass->wide + slot * SONDE_FEATURES_BLOCK * width;
-    for (int64_t i = 0; i < n * width; i++)
-        wide[i] = (double)x[i];
-    if (pass->wants_gram)
-        sonde_dgemm(true, false, width, width, n, 1.0, wide, width, wide, width, 0.0,
-                    pass->gram + slot * width * width, width);
-}
-
-static void moment_fold(void *ctx, int64_t first, int64_t n, int64_t slot)
-{
-    struct moment_pass *pass = ctx;
-    struct sonde_moments *m = pass->moments;
     const struct sonde_fit_problem *problem = pass->problem;
-    const double *wide = pass->wide + slot * SONDE_FEATURES_BLOCK * m->width;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t sample = problem->sample[first + i];
+    const struct sonde_moments *m = pass->moments;
+    int64_t begin = stripe * STRIPE, left = m->width - begin;
+    int64_t n_columns = left < STRIPE ? left : STRIPE;
+    double *mean = m->mean + begin;
+    for (int64_t i = 0; i < pass->n; i++) {
+        int64_t sample = problem->sample[pass->first + i];
         int64_t row = problem->real ? 0 : problem->target[sample];
         double weight = problem->real ? problem->real[sample] - m->y_mean : 1.0;
-        const double *z = wide + i * m->width;
-        double *sum = m->sum + row * m->width;
-        m->count[row] += 1.0;
-        for (int64_t d = 0; d < m->width; d++) {
-            sum[d] += weight * z[d];
-            m->mean[d] += z[d];
+        const float *z = pass->z + i * m->width + begin;
+        double *sum = m->sum + row * m->width + begin;
+        for (int64_t d = 0; d < n_columns; d++) {
+            sum[d] += weight * (double)z[d];
+            mean[d] += (double)z[d];
         }
     }
-    if (pass->wants_gram) {
-        const double *gram = pass->gram + slot * m->width * m->width;
-        for (int64_t i = 0; i < m->width * m->width; i++)
-            m->gram[i] += gram[i];
-    }
+}
+
+static void add_sums_task(void *ctx, int64_t stripe, int worker)
+{
+    (void)worker;
+    add_sums(ctx, stripe);
+}
+
+static void moment_wave(void *ctx, int64_t first, int64_t n, const float *z)
+{
+    struct moment_pass *pass = ctx;
+    const struct sonde_fit_problem *problem = pass->problem;
+    int64_t n_stripes = (pass->moments->width + STRIPE - 1) / STRIPE;
+    for (int64_t i = 0; i < n; i++)
+        pass->moments->count[problem->real ? 0 : problem->target[problem->sample[first + i]]] +=
+            1.0;
+    pass->first = first;
+    pass->n = n;
+    pass->z = z;
+    if (pass->gram.total)
+        sonde_gram_add(&pass->gram, z, n, n_stripes, add_sums, pass);
+    else
+        sonde_pool_run(problem->features->pool, n_stripes, add_sums_task, pass);
 }
 
 /* Sums become means, and the gram one about the mean (for classes: about each class's own). */
-static void centre(struct sonde_moments *m, bool classes)
+static enum sonde_status centre(struct sonde_moments *m, bool classes, struct sonde_error *error)
 {
-    int64_t width = m->width;
+    int64_t width = m->width, n_centres = classes ? m->n_sums : 1;
     double n = (double)m->n;
     for (int64_t d = 0; d < width; d++)
         m->mean[d] /= n;
     for (int64_t c = 0; c < m->n_sums && classes; c++)
         for (int64_t d = 0; d < width && m->count[c] > 0; d++)
             m->sum[c * width + d] /= m->count[c];
-    for (int64_t c = 0; c < (classes ? m->n_sums : 1) && m->gram; c++) {
-        const double *centre = classes ? m->sum + c * width : m->mean;
-        double weight = classes ? m->count[c] : n;
-        for (int64_t i = 0; i < width; i++)
-            for (int64_t j = 0; j < width; j++)
-                m->gram[i * width + j] -= weight * centre[i] * centre[j];
+    if (!m->gram)
+        return SONDE_STATUS_OK;
+    double *weighted = malloc((size_t)(n_centres * width) * sizeof(double));
+    if (!weighted)
+        return sonde_error_memory(error, "the moments");
+    const double *centres = classes ? m->sum : m->mean;
+    for (int64_t c = 0; c < n_centres; c++)
+        for (int64_t d = 0; d < width; d++)
+            weighted[c * width + d] = centres[c * width + d] * (classes ? m->count[c] : n);
+    sonde_dgemm(true, false, width, width, n_centres, -1.0, weighted, width, centres, width, 1.0,
+                m->gram, width);
+    free(weighted);
+    return SONDE_STATUS_OK;
+}
+
+/* Scales by what the gram says of the deviations: `square` holds the sums of squares about the
+ * mean, in the units of the pass. */
+static void rescale(struct sonde_moments *m, struct sonde_scaler *scaler, const double *square)
+{
+    int64_t width = m->width;
+    double *by = m->scale;
+    for (int64_t d = 0; d < width; d++) {
+        double inverse = (double)scaler->inverse[d];
+        double deviation = sqrt(fmax(square[d] / (double)m->n, 0.0)) / inverse;
+        double mean = (double)scaler->mean[d] + m->mean[d] / inverse;
+        scaler->inverse[d] = sonde_scaler_varies(mean, deviation) ? (float)(1.0 / deviation) : 1.0f;
+        by[d] = (double)scaler->inverse[d] / inverse;
+        m->mean[d] *= by[d];
     }
+    for (int64_t c = 0; c < m->n_sums; c++)
+        for (int64_t d = 0; d < width; d++)
+            m->sum[c * width + d] *= by[d];
+    for (int64_t i = 0; i < width; i++)
+        for (int64_t j = 0; j < width; j++)
+            m->gram[i * width + j] *= by[i] * by[j];
 }
 
 void sonde_moments_finish(struct sonde_moments *moments)
@@ -81,50 +121,85 @@ void sonde_moments_finish(struct sonde_moments *moments)
     *moments = (struct sonde_moments){ 0 };
 }
 
-enum sonde_status sonde_moments_fit(struct sonde_moments *out,
-                                    const struct sonde_fit_problem *problem,
-                                    enum sonde_linear_method method,
-                                    const struct sonde_scaler *scaler, struct sonde_error *error)
+static enum sonde_status fill_moments(struct sonde_moments *m,
+                                      const struct sonde_fit_problem *problem,
+                                      const struct sonde_scaler *scaler, bool wants_gram,
+                                      struct sonde_error *error)
 {
     struct sonde_features *f = problem->features;
-    size_t width = (size_t)f->width, n_slots = (size_t)f->n_slots;
-    bool wants_gram = method != SONDE_LINEAR_MEAN_DIFFERENCE;
-    struct sonde_moments m = { .width = f->width,
+    struct moment_pass moment = { .problem = problem, .moments = m };
+    bool wide = (double)m->n * (double)m->width * (double)m->width <= small_products;
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (wants_gram)
+        status = sonde_gram_init(&moment.gram, m->width, wide, f->pool, error);
+    struct sonde_feature_pass pass = { .sample = problem->sample,
+                                       .n = problem->n,
+                                       .scaler = scaler,
+                                       .wave = moment_wave,
+                                       .ctx = &moment };
+    if (!status)
+        status = sonde_features_pass(f, &pass, error);
+    if (!status && wants_gram) {
+        sonde_gram_mirror(&moment.gram);
+        m->gram = moment.gram.total;
+        moment.gram.total = NULL;
+    }
+    sonde_gram_finish(&moment.gram);
+    return status;
+}
+
+/* The pass's own scale: of the first rows, or with the mean alone where features stay as they are;
+ * exact where nothing is to come out of the gram. */
+static enum sonde_status first_scale(const struct sonde_fit_problem *problem,
+                                     const struct sonde_fit_options *options, bool wants_gram,
+                                     struct sonde_scaler *scaler, struct sonde_error *error)
+{
+    int64_t n = wants_gram && problem->n > SCALE_ROWS ? SCALE_ROWS : problem->n;
+    enum sonde_status status =
+        sonde_scaler_fit(scaler, problem->features, problem->sample, n, error);
+    bool as_is = options->as_is || options->method == SONDE_LINEAR_COVARIANCE;
+    for (int64_t d = 0; d < problem->features->width && !status && as_is; d++)
+        scaler->inverse[d] = 1.0f;
+    return status;
+}
+
+enum sonde_status sonde_moments_fit(struct sonde_moments *out,
+                                    const struct sonde_fit_problem *problem,
+                                    const struct sonde_fit_options *options,
+                                    struct sonde_scaler *scaler, struct sonde_error *error)
+{
+    size_t width = (size_t)problem->features->width;
+    bool wants_gram = options->method != SONDE_LINEAR_MEAN_DIFFERENCE;
+    bool as_is = options->as_is || options->method == SONDE_LINEAR_COVARIANCE;
+    struct sonde_moments m = { .width = (int64_t)width,
                                .n_sums = problem->real ? 1 : problem->n_targets,
                                .n = problem->n };
-    m.sum = calloc((size_t)m.n_sums * (width + 1) + width, sizeof(double));
-    m.gram = wants_gram ? calloc(width * width, sizeof(double)) : NULL;
-    struct moment_pass moment = {
-        .problem = problem,
-        .moments = &m,
-        .wants_gram = wants_gram,
-        .wide = malloc(n_slots * SONDE_FEATURES_BLOCK * width * sizeof(double)),
-        .gram = wants_gram ? malloc(n_slots * width * width * sizeof(double)) : NULL,
-    };
-    enum sonde_status status = SONDE_STATUS_OK;
-    if (!m.sum || !moment.wide || (wants_gram && (!m.gram || !moment.gram)))
-        status = sonde_error_memory(error, "the moments");
-    if (!status) {
-        m.count = m.sum + m.n_sums * m.width;
-        m.mean = m.count + m.n_sums;
-        for (int64_t i = 0; problem->real && i < problem->n; i++)
-            m.y_mean += problem->real[problem->sample[i]] / (double)problem->n;
-        struct sonde_feature_pass pass = { .sample = problem->sample,
-                                           .n = problem->n,
-                                           .scaler = scaler,
-                                           .block = moment_block,
-                                           .fold = moment_fold,
-                                           .ctx = &moment };
-        status = sonde_features_pass(f, &pass, error);
-    }
-    free(moment.wide);
-    free(moment.gram);
+    struct sonde_scaler scale = { 0 };
+    m.sum = calloc((size_t)m.n_sums * (width + 1) + 3 * width, sizeof(double));
+    if (!m.sum)
+        return sonde_error_memory(error, "the moments");
+    m.count = m.sum + m.n_sums * m.width;
+    m.mean = m.count + m.n_sums;
+    m.scale = m.mean + width;
+    double *square = m.scale + width;
+    for (int64_t i = 0; problem->real && i < problem->n; i++)
+        m.y_mean += problem->real[problem->sample[i]] / (double)problem->n;
+    enum sonde_status status = first_scale(problem, options, wants_gram, &scale, error);
+    if (!status)
+        status = fill_moments(&m, problem, &scale, wants_gram, error);
+    for (size_t d = 0; d < width && !status && wants_gram; d++)
+        square[d] = m.gram[d * width + d] - m.mean[d] * (m.mean[d] / (double)m.n);
+    if (!status)
+        status = centre(&m, !problem->real, error);
     if (status) {
+        sonde_scaler_finish(&scale);
         sonde_moments_finish(&m);
         return status;
     }
-    centre(&m, !problem->real);
+    if (wants_gram && !as_is)
+        rescale(&m, &scale, square);
     *out = m;
+    *scaler = scale;
     return SONDE_STATUS_OK;
 }
 

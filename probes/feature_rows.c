@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "core/base/num.h"
+#include "core/tensor/vector.h"
 
-enum { BUFFER_ROWS = 1024, WAVE_WORTH_THREADS = 2048 };
+enum { BUFFER_ROWS = 1024, WAVE_WORTH_THREADS = 2048, ROW_ALIGNMENT = 64, PART_ROWS = 32 };
 
 static int64_t min_i64(int64_t a, int64_t b)
 {
@@ -100,6 +101,8 @@ struct wave {
     struct sonde_features *features;
     const struct sonde_feature_pass *pass;
     int64_t first_block;
+    bool by_worker; /* a block's rows are gone once it is done: a place a thread is enough */
+    bool *broken;   /* [n_slots] a value is not finite */
 };
 
 /* The block's rows into x, standardised where the pass asks for it. Rows from the source are there
@@ -117,17 +120,63 @@ static void load_block(const struct sonde_features *f, const struct sonde_featur
         sonde_scaler_apply(scaler, f->cached + sample[i] * f->width, x + i * f->width, 1, f->width);
 }
 
+static bool is_prepared(const struct sonde_features *f, const struct sonde_feature_pass *pass)
+{
+    return f->prepared && pass->only_reads && !pass->wave && pass->sample == f->prepared_sample &&
+           pass->scaler == f->prepared_scaler;
+}
+
 static void run_block(void *ctx, int64_t i, int worker)
 {
-    (void)worker;
     const struct wave *wave = ctx;
     struct sonde_features *f = wave->features;
     const struct sonde_feature_pass *pass = wave->pass;
     int64_t first = (wave->first_block + i) * SONDE_FEATURES_BLOCK;
     int64_t n = min_i64(SONDE_FEATURES_BLOCK, pass->n - first);
-    float *x = f->slot + i * SONDE_FEATURES_BLOCK * f->width;
-    load_block(f, pass, first, n, x);
-    pass->block(pass->ctx, first, n, x, i);
+    int64_t part = pass->part_rows ? pass->part_rows : n;
+    if (is_prepared(f, pass)) {
+        for (int64_t done = 0; done < n; done += part)
+            pass->block(pass->ctx, first + done, min_i64(part, n - done),
+                        f->prepared + (first + done) * f->width, i);
+        return;
+    }
+    float *x = f->slot + (wave->by_worker ? worker : i) * SONDE_FEATURES_BLOCK * f->width;
+    if (f->unchecked)
+        wave->broken[i] = !sonde_vector_kernels()->is_finite(x, n * f->width);
+    for (int64_t done = 0; done < n; done += part) {
+        int64_t take = min_i64(part, n - done);
+        float *rows = x + (wave->by_worker ? 0 : done * f->width);
+        load_block(f, pass, first + done, take, rows);
+        if (pass->block)
+            pass->block(pass->ctx, first + done, take, rows, i);
+    }
+}
+
+static enum sonde_status check_finite(struct sonde_features *f, struct sonde_error *error);
+
+static enum sonde_status run_wave(struct wave *wave, int64_t n_wave, struct sonde_error *error)
+{
+    struct sonde_features *f = wave->features;
+    const struct sonde_feature_pass *pass = wave->pass;
+    int64_t first = wave->first_block * SONDE_FEATURES_BLOCK;
+    int64_t n = min_i64(n_wave * SONDE_FEATURES_BLOCK, pass->n - first);
+    enum sonde_status status = SONDE_STATUS_OK;
+    if (!f->cached)
+        status = read_source(f, pass->sample + first, n, f->slot, error);
+    if (status)
+        return status;
+    /* Waking threads costs more than a small wave of blocks takes. */
+    bool small = n_wave * f->width <= WAVE_WORTH_THREADS;
+    sonde_pool_run(small ? NULL : f->pool, n_wave, run_block, wave);
+    for (int64_t i = 0; i < n_wave && f->unchecked; i++)
+        if (wave->broken[i])
+            return check_finite(f, error);
+    if (pass->wave)
+        pass->wave(pass->ctx, first, n, f->slot);
+    for (int64_t i = 0; i < n_wave && pass->fold; i++)
+        pass->fold(pass->ctx, first + i * SONDE_FEATURES_BLOCK,
+                   min_i64(SONDE_FEATURES_BLOCK, n - i * SONDE_FEATURES_BLOCK), i);
+    return SONDE_STATUS_OK;
 }
 
 enum sonde_status sonde_features_pass(struct sonde_features *f,
@@ -135,25 +184,18 @@ enum sonde_status sonde_features_pass(struct sonde_features *f,
                                       struct sonde_error *error)
 {
     int64_t n_blocks = (pass->n + SONDE_FEATURES_BLOCK - 1) / SONDE_FEATURES_BLOCK;
-    for (int64_t b = 0; b < n_blocks; b += f->n_slots) {
-        int64_t n_wave = min_i64(f->n_slots, n_blocks - b);
-        if (!f->cached) {
-            int64_t first = b * SONDE_FEATURES_BLOCK;
-            int64_t n = min_i64(n_wave * SONDE_FEATURES_BLOCK, pass->n - first);
-            enum sonde_status status = read_source(f, pass->sample + first, n, f->slot, error);
-            if (status)
-                return status;
-        }
-        struct wave wave = { .features = f, .pass = pass, .first_block = b };
-        /* Waking threads costs more than a small wave of blocks takes. */
-        bool small = n_wave * f->width <= WAVE_WORTH_THREADS;
-        sonde_pool_run(small ? NULL : f->pool, n_wave, run_block, &wave);
-        for (int64_t i = 0; i < n_wave && pass->fold; i++) {
-            int64_t first = (b + i) * SONDE_FEATURES_BLOCK;
-            pass->fold(pass->ctx, first, min_i64(SONDE_FEATURES_BLOCK, pass->n - first), i);
-        }
-    }
-    return SONDE_STATUS_OK;
+    struct wave wave = { .features = f,
+                         .pass = pass,
+                         .by_worker =
+                             f->cached && !pass->wave && sonde_pool_threads(f->pool) <= f->n_slots,
+                         .broken = calloc((size_t)f->n_slots, sizeof(bool)) };
+    if (!wave.broken)
+        return sonde_error_memory(error, "a pass over the samples");
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (; wave.first_block < n_blocks && !status; wave.first_block += f->n_slots)
+        status = run_wave(&wave, min_i64(f->n_slots, n_blocks - wave.first_block), error);
+    free(wave.broken);
+    return status;
 }
 
 /* A value that is not finite would turn every number of a fit into NaN: it is found here, with its
@@ -168,6 +210,8 @@ static void count_block(void *ctx, int64_t first, int64_t n, float *x, int64_t s
     struct finite_count *count = ctx;
     count->slot_bad[slot] = 0;
     count->slot_first[slot] = -1;
+    if (sonde_vector_kernels()->is_finite(x, n * count->width))
+        return;
     for (int64_t i = 0; i < n * count->width; i++) {
         if (isfinite(x[i]))
             continue;
@@ -200,7 +244,10 @@ static enum sonde_status check_finite(struct sonde_features *f, struct sonde_err
     struct sonde_feature_pass pass = {
         .sample = all, .n = f->rows.n, .block = count_block, .fold = count_fold, .ctx = &count
     };
+    bool unchecked = f->unchecked;
+    f->unchecked = false;
     enum sonde_status status = sonde_features_pass(f, &pass, error);
+    f->unchecked = unchecked;
     f->n_nonfinite = count.n_bad;
     if (!status && count.n_bad > 0)
         status = sonde_error_set(error, SONDE_STATUS_NUMERIC,
@@ -242,13 +289,40 @@ static enum sonde_status plan(struct sonde_features *f, int64_t mem_bytes, int64
         f->n_slots = 1;
     left -= f->n_slots * slot_bytes;
     *cache = all_bytes <= left;
+    f->spare_bytes = left - (*cache ? all_bytes : 0);
     return SONDE_STATUS_OK;
+}
+
+static float *new_rows(int64_t n, int64_t width)
+{
+    size_t bytes = (size_t)n * (size_t)width * sizeof(float) + ROW_ALIGNMENT;
+    return aligned_alloc(ROW_ALIGNMENT, bytes - bytes % ROW_ALIGNMENT);
 }
 
 enum sonde_status sonde_features_open(struct sonde_features *out, struct sonde_source *source,
                                       int64_t stream, const struct sonde_feature_rows *rows,
                                       int64_t mem_bytes, int64_t n_slots_max,
                                       struct sonde_pool *pool, struct sonde_error *error)
+{
+    struct sonde_features f;
+    enum sonde_status status =
+        sonde_features_open_lazy(&f, source, stream, rows, mem_bytes, n_slots_max, pool, error);
+    if (!status && f.unchecked) {
+        f.unchecked = false;
+        status = check_finite(&f, error);
+        if (status)
+            sonde_features_close(&f);
+    }
+    if (status)
+        return status;
+    *out = f;
+    return SONDE_STATUS_OK;
+}
+
+enum sonde_status sonde_features_open_lazy(struct sonde_features *out, struct sonde_source *source,
+                                           int64_t stream, const struct sonde_feature_rows *rows,
+                                           int64_t mem_bytes, int64_t n_slots_max,
+                                           struct sonde_pool *pool, struct sonde_error *error)
 {
     struct sonde_features f = {
         .source = source,
@@ -261,9 +335,9 @@ enum sonde_status sonde_features_open(struct sonde_features *out, struct sonde_s
     enum sonde_status status = plan(&f, mem_bytes, n_slots_max, &cache, error);
     if (status)
         return status;
-    f.slot = malloc((size_t)f.n_slots * SONDE_FEATURES_BLOCK * (size_t)f.width * sizeof(float));
-    f.buffer = malloc((size_t)f.buffer_rows * (size_t)f.width * sizeof(float));
-    float *cached = cache ? malloc((size_t)rows->n * (size_t)f.width * sizeof(float) + 1) : NULL;
+    f.slot = new_rows(f.n_slots * SONDE_FEATURES_BLOCK, f.width);
+    f.buffer = new_rows(f.buffer_rows, f.width);
+    float *cached = cache ? new_rows(rows->n, f.width) : NULL;
     if (!f.slot || !f.buffer || (cache && !cached))
         status = sonde_error_memory(error, "the samples' features");
     for (int64_t i = 0; cached && i < rows->n && !status; i++) {
@@ -275,7 +349,8 @@ enum sonde_status sonde_features_open(struct sonde_features *out, struct sonde_s
         i += n - 1;
     }
     f.cached = cached;
-    if (!status)
+    f.unchecked = !cached;
+    if (!status && cached)
         status = check_finite(&f, error);
     if (status) {
         sonde_features_close(&f);
@@ -285,77 +360,120 @@ enum sonde_status sonde_features_open(struct sonde_features *out, struct sonde_s
     return SONDE_STATUS_OK;
 }
 
+static void prepare_block(void *ctx, int64_t first, int64_t n, float *x, int64_t slot)
+{
+    (void)slot;
+    const struct sonde_features *f = ctx;
+    memcpy(f->prepared + first * f->width, x, (size_t)(n * f->width) * sizeof(*x));
+}
+
+void sonde_features_prepare(struct sonde_features *f, const int64_t *sample, int64_t n,
+                            const struct sonde_scaler *scaler)
+{
+    int64_t bytes;
+    if (!f->cached || !sonde_mul_i64(n, f->width * (int64_t)sizeof(float), &bytes) ||
+        bytes > f->spare_bytes || !(f->prepared = new_rows(n, f->width)))
+        return;
+    struct sonde_feature_pass pass = { .sample = sample,
+                                       .n = n,
+                                       .scaler = scaler,
+                                       .part_rows = PART_ROWS,
+                                       .block = prepare_block,
+                                       .ctx = f };
+    struct sonde_error error = { 0 };
+    if (sonde_features_pass(f, &pass, &error))
+        sonde_features_unprepare(f);
+    f->prepared_sample = sample;
+    f->prepared_scaler = scaler;
+}
+
+void sonde_features_unprepare(struct sonde_features *f)
+{
+    free(f->prepared);
+    f->prepared = NULL;
+}
+
 void sonde_features_close(struct sonde_features *features)
 {
+    free(features->prepared);
     free(features->cached);
     free(features->slot);
     free(features->buffer);
     *features = (struct sonde_features){ 0 };
 }
 
-struct moments {
+/* Sums of x - shift and of their squares, with a value of the feature itself as the shift: then the
+ * variance loses no digits to the mean, in one pass. */
+struct spread {
     int64_t width;
-    double *total;      /* [D] */
-    const double *mean; /* [D] or NULL: sums of squares about it */
-    double *partial;    /* [n_slots, D] */
+    const float *shift; /* [D] */
+    double *total;      /* [2, D] */
+    double *partial;    /* [n_slots, 2, D] */
 };
 
-static void moments_block(void *ctx, int64_t first, int64_t n, float *x, int64_t slot)
+static void spread_block(void *ctx, int64_t first, int64_t n, float *x, int64_t slot)
 {
-    (void)first;
-    struct moments *m = ctx;
-    double *sum = m->partial + slot * m->width;
-    memset(sum, 0, (size_t)m->width * sizeof(*sum));
+    struct spread *s = ctx;
+    int64_t width = s->width;
+    double *sum = s->partial + slot * 2 * width, *square = sum + width;
+    if (first % SONDE_FEATURES_BLOCK == 0)
+        memset(sum, 0, (size_t)width * 2 * sizeof(*sum));
     for (int64_t i = 0; i < n; i++) {
-        const float *row = x + i * m->width;
-        for (int64_t d = 0; d < m->width; d++) {
-            double value = (double)row[d];
-            sum[d] += m->mean ? (value - m->mean[d]) * (value - m->mean[d]) : value;
+        const float *row = x + i * width;
+        for (int64_t d = 0; d < width; d++) {
+            double off = (double)row[d] - (double)s->shift[d];
+            sum[d] += off;
+            square[d] += off * off;
         }
     }
 }
 
-static void moments_fold(void *ctx, int64_t first, int64_t n, int64_t slot)
+static void spread_fold(void *ctx, int64_t first, int64_t n, int64_t slot)
 {
     (void)first, (void)n;
-    struct moments *m = ctx;
-    for (int64_t d = 0; d < m->width; d++)
-        m->total[d] += m->partial[slot * m->width + d];
+    struct spread *s = ctx;
+    for (int64_t d = 0; d < 2 * s->width; d++)
+        s->total[d] += s->partial[slot * 2 * s->width + d];
+}
+
+bool sonde_scaler_varies(double mean, double deviation)
+{
+    /* 2^-23: one step of f32 at the mean. */
+    return deviation > fabs(mean) * 0x1p-23 && deviation > 0 && isfinite((float)(1.0 / deviation));
 }
 
 enum sonde_status sonde_scaler_fit(struct sonde_scaler *out, struct sonde_features *f,
                                    const int64_t *sample, int64_t n, struct sonde_error *error)
 {
     size_t width = (size_t)f->width;
-    double *mean = calloc(width * (size_t)(f->n_slots + 2), sizeof(double));
-    float *scale = malloc(width * 2 * sizeof(float));
-    if (!mean || !scale) {
-        free(mean);
+    double *total = calloc(width * 2 * (size_t)(f->n_slots + 1), sizeof(double));
+    float *scale = malloc(width * 3 * sizeof(float));
+    if (!total || !scale) {
+        free(total);
         free(scale);
         return sonde_error_memory(error, "the standardisation");
     }
-    double *square = mean + width;
-    struct moments m = { .width = f->width, .total = mean, .partial = mean + 2 * width };
-    struct sonde_feature_pass pass = {
-        .sample = sample, .n = n, .block = moments_block, .fold = moments_fold, .ctx = &m
+    float *shift = scale + 2 * width;
+    struct spread s = {
+        .width = f->width, .shift = shift, .total = total, .partial = total + 2 * width
     };
-    enum sonde_status status = sonde_features_pass(f, &pass, error);
-    for (size_t d = 0; d < width; d++)
-        mean[d] /= (double)n;
-    m.total = square;
-    m.mean = mean;
+    struct sonde_feature_pass pass = { .sample = sample,
+                                       .n = n,
+                                       .part_rows = PART_ROWS,
+                                       .block = spread_block,
+                                       .fold = spread_fold,
+                                       .ctx = &s };
+    enum sonde_status status = sonde_features_read(f, sample, 1, shift, error);
     if (!status)
         status = sonde_features_pass(f, &pass, error);
     for (size_t d = 0; d < width && !status; d++) {
-        double deviation = sqrt(square[d] / (double)n);
-        scale[d] = (float)mean[d];
-        /* 2^-23: one step of f32 at the mean. */
-        scale[width + d] =
-            deviation > fabs(mean[d]) * 0x1p-23 && deviation > 0 ? (float)(1.0 / deviation) : 1.0f;
-        if (!isfinite(scale[width + d]))
-            scale[width + d] = 1.0f;
+        double off = total[d] / (double)n;
+        double mean = (double)shift[d] + off;
+        double deviation = sqrt(fmax(total[width + d] / (double)n - off * off, 0.0));
+        scale[d] = (float)mean;
+        scale[width + d] = sonde_scaler_varies(mean, deviation) ? (float)(1.0 / deviation) : 1.0f;
     }
-    free(mean);
+    free(total);
     if (status) {
         free(scale);
         return status;

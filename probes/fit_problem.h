@@ -36,13 +36,16 @@ struct sonde_fit_options {
     bool l1;            /* the penalty is l2 |W|_1 in place of l2/2 |W|^2; logistic */
     bool coarse;        /* products in f32 also where the problem is small; logistic */
     int max_iterations; /* 0 = 1000; logistic */
-    double tolerance;   /* 0 = 1e-5: of the largest gradient entry of the mean loss; logistic */
+    /* 0 = 1e-5. Ends where no gradient entry of the mean loss is larger than this share of
+     * min(1, the mean loss), the loss counted as 0.001 at least; with products in f32 also where
+     * ten iterations lower the loss by no more than 1e-8 of it. logistic */
+    double tolerance;
     const struct sonde_progress *progress;
     const char *what;
 };
 
 struct sonde_fit_report {
-    int iterations;
+    int iterations, evaluations;
     enum sonde_minimise_end end;
     double loss; /* the objective over n at the end; NaN for closed forms */
 };

@@ -6,12 +6,14 @@
 
 #include "analysis/split.h"
 #include "probes/closed_form.h"
+#include "probes/feature_gram.h"
 #include "probes/logistic.h"
+#include "probes/logistic_basis.h"
 
 static const double fold_tolerance = 1e-4;
 
 void sonde_linear_fit_bytes(enum sonde_linear_method method, int64_t n_targets, int64_t width,
-                            int64_t *fixed, int64_t *per_slot)
+                            int n_threads, int64_t *fixed, int64_t *per_slot)
 {
     double rows = (double)sonde_linear_fit_rows(method, n_targets);
     bool real = method == SONDE_LINEAR_RIDGE || method == SONDE_LINEAR_COVARIANCE;
@@ -21,30 +23,26 @@ void sonde_linear_fit_bytes(enum sonde_linear_method method, int64_t n_targets, 
     double always = scores + 8 * (3 * rows * (d + 1) + 4 * d), each = 8 * block * d;
     if (method == SONDE_LINEAR_LOGISTIC) {
         /* 10 correction pairs and six vectors of the minimiser, two of ours. */
-        always += 8 * 28 * rows * (d + 1) + 4 * rows * d;
+        always += 8 * 31 * rows * (d + 1) + 8 * rows * d;
+        always += sonde_logistic_basis_bytes(width, n_threads);
         each += 8 * (block * rows + rows * d + rows);
     } else {
-        always += 8 * (3 * sums * d + (method == SONDE_LINEAR_MEAN_DIFFERENCE ? 0 : 2 * d * d));
-        each += method == SONDE_LINEAR_MEAN_DIFFERENCE ? 0 : 8 * d * d;
+        always += 8 * 4 * sums * d;
+        if (method != SONDE_LINEAR_MEAN_DIFFERENCE)
+            always += 8 * d * d + sonde_gram_bytes(width, n_threads);
     }
     *fixed = always < 9e18 ? (int64_t)always : INT64_MAX;
     *per_slot = each < 9e18 ? (int64_t)each : INT64_MAX;
 }
 
+/* Of logistic regression; the closed forms make their own. */
 static enum sonde_status fit_scaler(const struct sonde_fit_problem *problem,
                                     const struct sonde_fit_options *options,
                                     struct sonde_scaler *scaler, struct sonde_error *error)
 {
-    /* The closed forms are centred in any case: their result is the same, with less rounding. */
-    if (options->as_is && options->method == SONDE_LINEAR_LOGISTIC)
+    if (options->as_is)
         return SONDE_STATUS_OK;
-    enum sonde_status status =
-        sonde_scaler_fit(scaler, problem->features, problem->sample, problem->n, error);
-    /* A covariance is of the features in their own units: standardised it would be another. */
-    bool as_is = options->as_is || options->method == SONDE_LINEAR_COVARIANCE;
-    for (int64_t d = 0; d < problem->features->width && !status && as_is; d++)
-        scaler->inverse[d] = 1.0f;
-    return status;
+    return sonde_scaler_fit(scaler, problem->features, problem->sample, problem->n, error);
 }
 
 static enum sonde_status fit_logistic(const struct sonde_fit_problem *problem,
@@ -81,12 +79,14 @@ enum sonde_status sonde_linear_fit(const struct sonde_fit_problem *problem,
 {
     struct sonde_scaler scaler = { 0 };
     struct sonde_linear_model model = { 0 };
-    enum sonde_status status = fit_scaler(problem, options, &scaler, error);
-    if (!status && options->method == SONDE_LINEAR_LOGISTIC) {
-        status = fit_logistic(problem, options, &scaler, start, &model, report, error);
-    } else if (!status) {
+    enum sonde_status status;
+    if (options->method == SONDE_LINEAR_LOGISTIC) {
+        status = fit_scaler(problem, options, &scaler, error);
+        if (!status)
+            status = fit_logistic(problem, options, &scaler, start, &model, report, error);
+    } else {
         struct sonde_moments moments = { 0 };
-        status = sonde_moments_fit(&moments, problem, options->method, &scaler, error);
+        status = sonde_moments_fit(&moments, problem, options, &scaler, error);
         if (!status)
             status = sonde_moments_solve(&moments, options->method, options->l2, &model, error);
         sonde_moments_finish(&moments);
@@ -178,14 +178,14 @@ static enum sonde_status fold_path(struct fold_fit *fold, struct sonde_l2_path *
     const struct sonde_fit_options *options = fold->options;
     int64_t width = fold->train.features->width;
     int64_t rows = sonde_linear_fit_rows(options->method, fold->train.n_targets);
-    enum sonde_status status = fit_scaler(&fold->train, options, &fold->scaler, error);
-    if (!status && options->method == SONDE_LINEAR_LOGISTIC) {
+    enum sonde_status status;
+    if (options->method == SONDE_LINEAR_LOGISTIC) {
+        status = fit_scaler(&fold->train, options, &fold->scaler, error);
         fold->start = calloc((size_t)(rows * (width + 1)), sizeof(double));
-        if (!fold->start)
+        if (!status && !fold->start)
             status = sonde_error_memory(error, "a fold");
-    } else if (!status) {
-        status =
-            sonde_moments_fit(&fold->moments, &fold->train, options->method, &fold->scaler, error);
+    } else {
+        status = sonde_moments_fit(&fold->moments, &fold->train, options, &fold->scaler, error);
     }
     double last = INFINITY;
     int rises = 0;

@@ -27,7 +27,7 @@
 
 /* Bytes that a fit takes beside the features: fixed, and for each block in flight. */
 void sonde_linear_fit_bytes(enum sonde_linear_method method, int64_t n_targets, int64_t width,
-                            int64_t *fixed, int64_t *per_slot);
+                            int n_threads, int64_t *fixed, int64_t *per_slot);
 
 /* start: parameters [R * (D + 1)] in standardised features to start from and to leave the end in;
  * NULL = zeros. The model is of raw features. */

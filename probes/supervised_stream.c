@@ -268,16 +268,16 @@ static enum sonde_status open_features(const struct sonde_supervised *s,
     const struct sonde_dataset *d = s->dataset;
     int64_t mem = s->mem_bytes - d->n * SAMPLE_BYTES, fixed, per_slot;
     int64_t n_targets = d->task == SONDE_TASK_CLASS ? d->n_targets : 0;
-    sonde_linear_fit_bytes(s->options.method, n_targets, source->streams[stream].width, &fixed,
-                           &per_slot);
+    sonde_linear_fit_bytes(s->options.method, n_targets, source->streams[stream].width,
+                           sonde_pool_threads(s->run->args->pool), &fixed, &per_slot);
     if (fixed > mem / 2 || per_slot > mem / 2 || fixed + per_slot > mem / 2 + mem / 4)
         return over_budget(s, &source->streams[stream], (double)fixed, (double)per_slot, error);
     int64_t n_slots = (mem / 2 - fixed) / per_slot;
     int64_t wanted = (int64_t)4 * sonde_pool_threads(s->run->args->pool);
     n_slots = n_slots < 1 ? 1 : n_slots > wanted ? wanted : n_slots;
     struct sonde_feature_rows rows = sonde_dataset_rows(d);
-    return sonde_features_open(out, source, stream, &rows, mem - fixed - n_slots * per_slot,
-                               n_slots, s->run->args->pool, error);
+    return sonde_features_open_lazy(out, source, stream, &rows, mem - fixed - n_slots * per_slot,
+                                    n_slots, s->run->args->pool, error);
 }
 
 /* The same probe on the same rows of a model that has learnt nothing. */

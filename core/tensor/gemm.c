@@ -104,6 +104,16 @@ void sonde_sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
                 blas_stride(ldb), beta, c, blas_stride(ldc));
 }
 
+void sonde_ssyrk(int64_t n, int64_t k, const float *a, int64_t lda, float *c, int64_t ldc)
+{
+    if (n == 0) {
+        return;
+    }
+    sonde_gemm_prepare();
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, blas_size(n), blas_size(k), 1.0f, a,
+                blas_stride(lda), 0.0f, c, blas_stride(ldc));
+}
+
 void sonde_dgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha,
                  const double *a, int64_t lda, const double *b, int64_t ldb, double beta, double *c,
                  int64_t ldc)

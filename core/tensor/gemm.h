@@ -34,6 +34,9 @@ void sonde_dgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64
                  const double *a, int64_t lda, const double *b, int64_t ldb, double beta, double *c,
                  int64_t ldc);
 
+/* The upper triangle of C[n, n] = A^T A of A[k, n], row-major; what is under the diagonal stays. */
+void sonde_ssyrk(int64_t n, int64_t k, const float *a, int64_t lda, float *c, int64_t ldc);
+
 /* What a row of a product depends on. On some kernels of OpenBLAS (0.3.21: Cooperlake, SkylakeX,
  * SandyBridge) a row of C has the same bits wherever it stands among the rows, whatever the others
  * are; on others (Haswell, Zen) it has not. Where it has, the number of rows may matter still: one

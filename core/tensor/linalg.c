@@ -65,6 +65,25 @@ enum sonde_status sonde_cholesky_solve(double *a, int64_t n, double *b, int64_t 
     return report(what, info, "the matrix is not positive definite", error);
 }
 
+enum sonde_status sonde_cholesky_inverse_factor(double *a, int64_t n, struct sonde_error *error)
+{
+    const char *what = "inverse of a Cholesky factor";
+    const enum sonde_status status = check_matrix(what, a, n, n, error);
+    if (status != SONDE_STATUS_OK || n == 0) {
+        return status;
+    }
+    lapack_int info = LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'U', (lapack_int)n, a, (lapack_int)n);
+    if (info == 0) {
+        info = LAPACKE_dtrtri(LAPACK_COL_MAJOR, 'U', 'N', (lapack_int)n, a, (lapack_int)n);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = i + 1; j < n; j++) {
+            a[i * n + j] = 0.0;
+        }
+    }
+    return report(what, info, "the matrix is not positive definite", error);
+}
+
 enum sonde_status sonde_eigen_symmetric(double *a, int64_t n, double *w, struct sonde_error *error)
 {
     const char *what = "symmetric eigenvalues";

@@ -10,6 +10,10 @@
  * by X. NUMERIC where A is not positive definite. */
 SONDE_MUST_USE enum sonde_status sonde_cholesky_solve(double *a, int64_t n, double *b, int64_t m,
                                                       struct sonde_error *error);
+/* A [n, n] symmetric positive definite becomes L^-1 of A = L L^T, zeros over the diagonal. NUMERIC
+ * where A is not positive definite. */
+SONDE_MUST_USE enum sonde_status sonde_cholesky_inverse_factor(double *a, int64_t n,
+                                                               struct sonde_error *error);
 /* Eigenvalues ascending in w [n]; A [n, n] symmetric becomes the eigenvectors, one a row. */
 SONDE_MUST_USE enum sonde_status sonde_eigen_symmetric(double *a, int64_t n, double *w,
                                                        struct sonde_error *error);

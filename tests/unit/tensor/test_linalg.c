@@ -68,6 +68,43 @@ static void test_cholesky_solve(void **state)
     }
 }
 
+/* L^-1 A L^-T = I, and nothing over the diagonal. */
+static void test_cholesky_inverse_factor(void **state)
+{
+    (void)state;
+    enum { N = 23 };
+    struct sonde_rng rng = sonde_rng_make(SONDE_SEED_DEFAULT, 9);
+    struct sonde_error error = { 0 };
+    double g[N * N], a[N * N], f[N * N];
+    fill_normal(&rng, g, (int64_t)N * N);
+    for (int r = 0; r < N; r++) {
+        for (int c = 0; c < N; c++) {
+            double sum = r == c ? (double)N : 0.0;
+            for (int k = 0; k < N; k++) {
+                sum += g[r * N + k] * g[c * N + k];
+            }
+            a[r * N + c] = f[r * N + c] = sum;
+        }
+    }
+    check_ok(sonde_cholesky_inverse_factor(f, N, &error), &error);
+    for (int r = 0; r < N; r++) {
+        for (int c = 0; c < N; c++) {
+            double sum = 0.0, size = 0.0;
+            for (int i = 0; i < N; i++) {
+                for (int j = 0; j < N; j++) {
+                    sum += f[r * N + i] * a[i * N + j] * f[c * N + j];
+                    size += fabs(f[r * N + i] * a[i * N + j] * f[c * N + j]);
+                }
+            }
+            assert_true(c <= r || f[r * N + c] == 0.0);
+            check_close(sum, r == c ? 1.0 : 0.0, 10.0 * N * 0x1p-53 * size);
+        }
+    }
+    double bad[4] = { 1, 2, 2, 1 }, nan[1] = { NAN };
+    assert_int_equal(sonde_cholesky_inverse_factor(bad, 2, &error), SONDE_STATUS_NUMERIC);
+    assert_int_equal(sonde_cholesky_inverse_factor(nan, 1, &error), SONDE_STATUS_NUMERIC);
+}
+
 static void test_eigen_symmetric(void **state)
 {
     (void)state;
@@ -158,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cholesky_solve),
+        cmocka_unit_test(test_cholesky_inverse_factor),
         cmocka_unit_test(test_eigen_symmetric),
         cmocka_unit_test(test_svd),
         cmocka_unit_test(test_refusals),
