@@ -4,6 +4,49 @@
 #include <stdlib.h>
 
 #include "core/base/num.h"
+#include "core/tensor/vector.h"
+#include "core/tensor/vector_readout.h"
+
+/* Of one row: sums of the weights, of weight times distance, and the entropy. */
+struct row_sums {
+    double total, distance, entropy;
+};
+
+/* The row left of the query with the query itself, and what is right of it: in a causal model
+ * zeros. False where a weight is not finite. */
+static bool sum_row(const float *row, int64_t query, int64_t T, struct row_sums *out)
+{
+    const struct sonde_readout_kernels *kernels = sonde_readout_kernels();
+    double left[3], right[3] = { 0 };
+    int64_t seen = query + 1, later = T - seen;
+    kernels->sum_places(row, 0, seen, left);
+    if (sonde_vector_kernels()->sum_squares(row + seen, 0.0, later) != 0.0)
+        kernels->sum_places(row + seen, seen, later, right);
+    *out = (struct row_sums){
+        .total = left[0] + right[0],
+        .distance = ((double)query * left[0] - left[1]) + (right[1] - (double)query * right[0]),
+        .entropy = left[2] + right[2],
+    };
+    return isfinite(left[0]) && isfinite(right[0]);
+}
+
+/* The same over the weights that are finite; the others are counted. */
+static void sum_broken_row(const float *row, int64_t query, int64_t T, struct row_sums *out,
+                           int64_t *n_nonfinite)
+{
+    *out = (struct row_sums){ 0 };
+    for (int64_t j = 0; j < T; j++) {
+        double value = (double)row[j];
+        if (!isfinite(value)) {
+            ++*n_nonfinite;
+            continue;
+        }
+        out->total += value;
+        out->distance += value * (double)(query > j ? query - j : j - query);
+        if (value > 0)
+            out->entropy -= value * log(value);
+    }
+}
 
 void sonde_attention_add(struct sonde_attention_sums *sums, const float *p, int64_t first,
                          int64_t n, int64_t T)
@@ -11,27 +54,18 @@ void sonde_attention_add(struct sonde_attention_sums *sums, const float *p, int6
     for (int64_t r = 0; r < n; r++) {
         const float *row = p + r * T;
         int64_t query = first + r;
-        double distance = 0.0, entropy = 0.0, total = 0.0;
-        for (int64_t j = 0; j < T; j++) {
-            double value = (double)row[j];
-            if (!isfinite(value)) {
-                sums->n_nonfinite++;
-                continue;
-            }
-            total += value;
-            distance += value * (double)(query > j ? query - j : j - query);
-            if (value > 0)
-                entropy -= value * log(value);
-        }
+        struct row_sums of_row;
+        if (!sum_row(row, query, T, &of_row))
+            sum_broken_row(row, query, T, &of_row, &sums->n_nonfinite);
         sums->n_rows++;
-        sums->distance += distance;
-        sums->entropy += entropy;
+        sums->distance += of_row.distance;
+        sums->entropy += of_row.entropy;
         sums->first += (double)row[0];
         if (query > 0) {
             sums->n_previous++;
             sums->previous += (double)row[query - 1];
         }
-        sums->off_one = fmax(sums->off_one, fabs(total - 1.0));
+        sums->off_one = fmax(sums->off_one, fabs(of_row.total - 1.0));
     }
 }
 
@@ -49,12 +83,17 @@ enum sonde_status sonde_attention_map_init(struct sonde_attention_map *out, int6
 void sonde_attention_map_add(struct sonde_attention_map *map, const float *p, int64_t first,
                              int64_t n, int64_t T)
 {
+    int64_t cells = map->cells;
     for (int64_t r = 0; r < n; r++) {
-        float *cell = map->value + (first + r) * map->cells / T * map->cells;
-        for (int64_t j = 0; j < T; j++) {
-            int64_t column = j * map->cells / T;
-            if (p[r * T + j] > cell[column])
-                cell[column] = p[r * T + j];
+        const float *row = p + r * T;
+        float *cell = map->value + (first + r) * cells / T * cells;
+        /* Weight j falls on column j cells / T: column c ends before the first j of the next. */
+        for (int64_t c = 0, j = 0; c < cells; c++) {
+            int64_t end = cells == T ? c + 1 : ((c + 1) * T + cells - 1) / cells;
+            float largest = cell[c];
+            for (; j < end; j++)
+                largest = row[j] > largest ? row[j] : largest;
+            cell[c] = largest;
         }
     }
 }

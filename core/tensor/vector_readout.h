@@ -16,6 +16,10 @@ struct sonde_readout_kernels {
     int64_t (*find_above)(int32_t *index, const float *x, float threshold, int64_t n);
     /* Sums in double: of weight, and of weight x. */
     void (*sum_weighted)(const float *weight, const float *x, int64_t n, double sums[2]);
+    /* Sums in double over weights p at the places first, first + 1, ..: of p, of p times the place,
+     * and of -p log p where p > 0, the logarithm within 2^-38 of itself. NaN or infinite where a
+     * weight is; then the third says nothing. */
+    void (*sum_places)(const float *p, int64_t first, int64_t n, double sums[3]);
     /* The largest |a - b|, and the largest |b|; NaN is passed over, 0 where there is none. */
     void (*max_difference)(const float *a, const float *b, int64_t n, float largest[2]);
 };

@@ -84,6 +84,57 @@ static void test_sum_weighted(void **state)
     }
 }
 
+/* The logarithm's own error, then those of n sums of the terms' sizes. */
+static void test_sum_places(void **state)
+{
+    float p[MOST];
+    struct sonde_rng rng = sonde_rng_make(6, 6);
+    (void)state;
+    for (int64_t n = 0; n <= MOST; n = n < 70 ? n + 1 : n + 23) {
+        const int64_t first = n * 1000;
+        double want[3] = { 0 }, size[3] = { 0 }, base[3] = { 0 };
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t kind = sonde_rng_below(&rng, 8);
+            p[i] = (float)exp(-20 * sonde_rng_uniform(&rng));
+            p[i] = kind == 0   ? 0.0f
+                   : kind == 1 ? -p[i]
+                   : kind == 2 ? 1.0f
+                   : kind == 3 ? p[i] * 0x1p-120f /* some of them subnormal */
+                               : p[i];
+            const double x = (double)p[i], place = (double)(first + i);
+            const double entropy = x > 0 ? -x * log(x) : 0.0;
+            want[0] += x, want[1] += x * place, want[2] += entropy;
+            size[0] += fabs(x), size[1] += fabs(x * place), size[2] += fabs(entropy);
+        }
+        for (int t = 0; t < SONDE_TARGET_COUNT; t++) {
+            const struct sonde_readout_kernels *k = sonde_readout_kernels_of(t);
+            double sums[3];
+            if (!k) {
+                continue;
+            }
+            k->sum_places(p, first, n, sums);
+            check_close(sums[0], want[0], (double)(n + 1) * 0x1p-52 * size[0]);
+            check_close(sums[1], want[1], (double)(n + 1) * 0x1p-52 * size[1]);
+            /* A subnormal weight is below 2^-126, its logarithm's error below 128. */
+            check_close(sums[2], want[2], 0x1p-38 * size[2] + (double)n * 0x1p-119);
+            if (t == SONDE_TARGET_BASE) {
+                memcpy(base, sums, sizeof(base));
+            }
+            assert_memory_equal(sums, base, sizeof(base));
+            if (n > 0) {
+                const float kept = p[n / 2];
+                p[n / 2] = (float)NAN;
+                k->sum_places(p, first, n, sums);
+                assert_false(isfinite(sums[0]));
+                p[n / 2] = -INFINITY;
+                k->sum_places(p, first, n, sums);
+                assert_false(isfinite(sums[0]));
+                p[n / 2] = kept;
+            }
+        }
+    }
+}
+
 static void test_max_difference(void **state)
 {
     float a[MOST], b[MOST];
@@ -114,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_above),
         cmocka_unit_test(test_sum_weighted),
+        cmocka_unit_test(test_sum_places),
         cmocka_unit_test(test_max_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

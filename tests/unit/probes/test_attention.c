@@ -1,6 +1,7 @@
 /* Attention: measures of patterns made by hand, and long maps in bounded memory. */
 #include <string.h>
 
+#include "core/base/rng.h"
 #include "probes/attention_read.h"
 #include "tests/unit/probes/probe_support.h"
 
@@ -218,6 +219,45 @@ static void long_maps_are_made_smaller_on_the_way(void **state)
                      SONDE_STATUS_LIMIT);
 }
 
+/* Dense rows, as an encoder's or an edited pattern's: weights on both sides, zeros, negative ones
+ * and ones that are not finite, against sums one by one. */
+static void any_rows_are_summed(void **state)
+{
+    (void)state;
+    enum { N = 37 };
+    float p[N * N];
+    struct sonde_rng rng = sonde_rng_make(8, 8);
+    double distance = 0, entropy = 0, off_one = 0;
+    int64_t n_nonfinite = 0;
+    for (int i = 0; i < N; i++) {
+        double total = 0;
+        for (int j = 0; j < N; j++) {
+            const int64_t kind = sonde_rng_below(&rng, 200);
+            float x = (float)(sonde_rng_uniform(&rng) / N);
+            x = kind < 40 ? 0.0f : kind < 50 ? -x : kind == 50 ? (float)NAN : x;
+            x = kind == 51 ? INFINITY : kind == 52 ? -INFINITY : x;
+            p[i * N + j] = x;
+            if (!isfinite(x)) {
+                n_nonfinite++;
+                continue;
+            }
+            total += (double)x;
+            distance += (double)x * abs(i - j);
+            entropy -= x > 0 ? (double)x * log((double)x) : 0;
+        }
+        off_one = fmax(off_one, fabs(total - 1));
+    }
+    assert_true(n_nonfinite > 0);
+    struct sonde_attention_sums sums = { 0 };
+    sonde_attention_add(&sums, p, 0, 20, N);
+    sonde_attention_add(&sums, p + 20 * N, 20, N - 20, N);
+    assert_int_equal(sums.n_rows, N);
+    assert_int_equal(sums.n_nonfinite, n_nonfinite);
+    check_close(sums.distance, distance, 1e-12 * N * N);
+    check_close(sums.entropy, entropy, 0x1p-38 * N * log(N) + 1e-12 * N);
+    check_close(sums.off_one, off_one, 1e-12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +265,7 @@ int main(void)
         cmocka_unit_test(one_head_is_drawn_with_its_tokens),
         cmocka_unit_test(rows_that_do_not_sum_to_one_fail_the_check),
         cmocka_unit_test(what_is_not_there_is_refused),
+        cmocka_unit_test(any_rows_are_summed),
         cmocka_unit_test(long_maps_are_made_smaller_on_the_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
