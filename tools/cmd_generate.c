@@ -11,6 +11,7 @@
 #include "core/tensor/gemm.h"
 #include "tools/bundled.h"
 #include "tools/commands.h"
+#include "tools/compute_input.h"
 #include "tools/edit_input.h"
 #include "tools/input.h"
 
@@ -21,6 +22,7 @@ struct generate_options {
     int bos;
     bool ignore_eos;
     struct sonde_edit_options edit;
+    struct sonde_compute_options compute;
     int64_t edit_control;
 };
 
@@ -42,6 +44,7 @@ static const struct sonde_cli_option options[] = {
       0, 0 },
     { "ignore-eos", 0, SONDE_CLI_FLAG, offsetof(struct generate_options, ignore_eos), NULL,
       "do not stop at the end-of-text token", NULL, 0, 0 },
+    SONDE_COMPUTE_OPTIONS(struct generate_options, compute),
     SONDE_EDIT_OPTIONS(struct generate_options, edit),
     { "edit-control", 0, SONDE_CLI_INTEGER, offsetof(struct generate_options, edit_control), "N",
       "beside it without edits, and N times with random directions of the same norm, or as many "
@@ -395,7 +398,9 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         return SONDE_EXIT_FAILED;
     }
     struct sonde_model *model = NULL;
-    if (sonde_bundled_open(&model, cli->arg[0], NULL, error) != SONDE_STATUS_OK)
+    struct sonde_model_options model_options = { 0 };
+    if (sonde_compute_input_take(&given->compute, &model_options, error) != SONDE_STATUS_OK ||
+        sonde_bundled_open(&model, cli->arg[0], &model_options, error) != SONDE_STATUS_OK)
         return SONDE_EXIT_FAILED;
     struct generator g = { .cli = cli, .options = given, .model = model };
     struct sonde_result *result = sonde_result_create("generate");
@@ -407,6 +412,7 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         sonde_result_parameter_i64(result, "top_k", given->top_k);
         sonde_result_parameter_f64(result, "top_p", given->top_p);
         sonde_result_parameter_i64(result, "seed", cli->common.seed);
+        sonde_compute_input_parameter(model, result);
         sonde_edit_input_parameter(&given->edit, result);
         g.table = sonde_result_add_table(result, "tokens", columns);
         if (given->edit_control) {

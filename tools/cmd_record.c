@@ -8,6 +8,7 @@
 #include "storage/store.h"
 #include "tools/bundled.h"
 #include "tools/commands.h"
+#include "tools/compute_input.h"
 #include "tools/edit_input.h"
 #include "tools/input.h"
 #include "tools/recording.h"
@@ -16,6 +17,7 @@
 struct record_options {
     struct sonde_input_options input;
     struct sonde_edit_options edit;
+    struct sonde_compute_options compute;
     const char *store, *sites, *loss, *run;
     int dtype, compress;
     int64_t mem, edit_control;
@@ -52,6 +54,7 @@ static const struct sonde_cli_option options[] = {
       "print sites, rows and bytes; write nothing", NULL, 0, 0 },
     { "mem", 0, SONDE_CLI_BYTES, offsetof(struct record_options, mem), "BYTES",
       "memory budget, the mapped weights apart (default 1G)", NULL, 1, INT64_MAX },
+    SONDE_COMPUTE_OPTIONS(struct record_options, compute),
     SONDE_INPUT_OPTIONS(struct record_options, input),
     SONDE_EDIT_OPTIONS(struct record_options, edit),
     { "edit-control", 0, SONDE_CLI_INTEGER, offsetof(struct record_options, edit_control), "N",
@@ -113,7 +116,9 @@ static enum sonde_status open_all(struct job *r, struct sonde_error *error)
         return status;
     if (!o->store && !o->dry_run)
         return sonde_error_set(error, SONDE_STATUS_ARGUMENT, "where to? -o STORE");
-    status = sonde_bundled_open(&r->model, r->cli->arg[0], &model_options, error);
+    status = sonde_compute_input_take(&o->compute, &model_options, error);
+    if (!status)
+        status = sonde_bundled_open(&r->model, r->cli->arg[0], &model_options, error);
     if (status)
         return status;
     r->record = (struct sonde_recording_options){
@@ -189,6 +194,8 @@ static void add_parameters(const struct job *r, struct sonde_result *result)
     sonde_result_parameter_text(result, "bos", sonde_input_bos_names[o->input.bos]);
     if (o->input.max_tokens)
         sonde_result_parameter_i64(result, "max_tokens", o->input.max_tokens);
+    if (r->model)
+        sonde_compute_input_parameter(r->model, result);
     sonde_edit_input_parameter(&o->edit, result);
     if (o->edit_control)
         sonde_result_parameter_i64(result, "edit_control", o->edit_control);

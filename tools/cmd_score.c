@@ -4,6 +4,7 @@
 
 #include "tools/bundled.h"
 #include "tools/commands.h"
+#include "tools/compute_input.h"
 #include "tools/edit_input.h"
 #include "tools/input.h"
 #include "tools/scoring.h"
@@ -11,6 +12,7 @@
 struct score_options {
     struct sonde_input_options input;
     struct sonde_edit_options edit;
+    struct sonde_compute_options compute;
     const char *directory;
     int64_t edit_control;
 };
@@ -18,6 +20,7 @@ struct score_options {
 static const struct sonde_cli_option options[] = {
     { "output", 'o', SONDE_CLI_TEXT, offsetof(struct score_options, directory), "DIR",
       "write the picture, result.json and a CSV per table there", NULL, 0, 0 },
+    SONDE_COMPUTE_OPTIONS(struct score_options, compute),
     SONDE_INPUT_OPTIONS(struct score_options, input),
     SONDE_EDIT_OPTIONS(struct score_options, edit),
     { "edit-control", 0, SONDE_CLI_INTEGER, offsetof(struct score_options, edit_control), "N",
@@ -170,6 +173,7 @@ static enum sonde_status score_all(struct job *j, struct sonde_error *error)
     if (!j->result)
         return sonde_error_memory(error, "the result");
     sonde_result_parameter_text(j->result, "model", j->cli->arg[0]);
+    sonde_compute_input_parameter(j->model, j->result);
     sonde_edit_input_parameter(&j->options->edit, j->result);
     if (j->options->edit_control)
         sonde_result_parameter_i64(j->result, "edit_control", j->options->edit_control);
@@ -202,6 +206,8 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
     if (!status && o->edit_control && o->edit.edit.n == 0)
         status = sonde_error_set(error, SONDE_STATUS_ARGUMENT,
                                  "--edit-control needs an --edit to replace");
+    if (!status)
+        status = sonde_compute_input_take(&o->compute, &model_options, error);
     if (!status)
         status = sonde_bundled_open(&j.model, cli->arg[0], &model_options, error);
     if (!status)

@@ -8,6 +8,8 @@
 #include "core/tensor/safetensors.h"
 #include "tools/bundled.h"
 #include "tools/commands.h"
+#include "tools/compute_error.h"
+#include "tools/compute_input.h"
 
 #define IDS_MAX ((int64_t)1 << 24)
 #define NAMES_SHOWN 8
@@ -16,6 +18,7 @@ struct verify_options {
     struct sonde_cli_texts reference;
     double tolerance;
     bool strict;
+    struct sonde_compute_options compute;
 };
 
 static const struct verify_options defaults = { .tolerance = 1e-4 };
@@ -29,6 +32,7 @@ static const struct sonde_cli_option options[] = {
       INT64_MAX },
     { "strict", 0, SONDE_CLI_FLAG, offsetof(struct verify_options, strict), NULL,
       "names that are no site of this model fail", NULL, 0, 0 },
+    SONDE_COMPUTE_OPTIONS(struct verify_options, compute),
     { 0 },
 };
 
@@ -293,6 +297,21 @@ static enum sonde_status verify(struct verifier *v, struct sonde_error *error)
     return status ? status : forward(v, error);
 }
 
+/* Where products are not OpenBLAS's in f32: how far that takes the values. */
+static enum sonde_status measure_compute(const struct verifier *v, const char *path,
+                                         struct sonde_result *result, struct sonde_error *error)
+{
+    const struct sonde_model_options plain = { .allow_missing_tokenizer = true };
+    struct sonde_model *f32 = NULL;
+    if (!sonde_model_compute_name(v->model))
+        return SONDE_STATUS_OK;
+    enum sonde_status status = sonde_bundled_open(&f32, path, &plain, error);
+    if (!status)
+        status = sonde_compute_error_add(v->model, f32, v->ids, v->n_ids, v->types, result, error);
+    sonde_model_close(&f32);
+    return status;
+}
+
 static void finish(struct verifier *v)
 {
     for (int64_t i = 0; i < v->n_files; i++)
@@ -322,7 +341,9 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         return SONDE_EXIT_FAILED;
     }
     v->options = given;
-    enum sonde_status status = sonde_bundled_open(&model, cli->arg[0], &model_options, error);
+    enum sonde_status status = sonde_compute_input_take(&given->compute, &model_options, error);
+    if (!status)
+        status = sonde_bundled_open(&model, cli->arg[0], &model_options, error);
     v->model = model;
     if (!status)
         status = verify(v, error);
@@ -337,7 +358,9 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
         sonde_buf_finish(&names);
         sonde_result_parameter_f64(result, "tolerance", given->tolerance);
         sonde_result_parameter_bool(result, "strict", given->strict);
+        sonde_compute_input_parameter(model, result);
         ok = report(v, result);
+        status = measure_compute(v, cli->arg[0], result, error);
     }
     finish(v);
     free(v);
@@ -347,14 +370,19 @@ static int run(struct sonde_cli *cli, struct sonde_error *error)
 
 const struct sonde_command sonde_command_verify = {
     .name = "verify",
-    .synopsis = "MODEL --reference FILE [--tolerance X] [--strict]",
+    .synopsis = "MODEL --reference FILE [--tolerance X] [--strict] [--compute bf16]",
     .summary = "hold every site against a reference's activations",
     .description =
         "The reference is a safetensors file: input_ids [T] and any of the model's sites, named "
         "as `sonde info` names them or in another known spelling, without a batch axis. A site "
         "passes where the largest difference is within the tolerance times max(1, the "
         "reference's largest magnitude); equal infinities are equal. max_rel is the difference "
-        "divided by that maximum. Exit status 1 where a site fails.",
+        "divided by that maximum. Exit status 1 where a site fails.\n"
+        "\n"
+        "With --compute bf16 or --gemm onednn the table `compute` says how far that takes each "
+        "kind of site, and the logits, from f32 by OpenBLAS: the largest difference, and it and "
+        "the root mean square difference over the root mean square of the values. bf16 does not "
+        "keep to the default tolerance.",
     .options = options,
     .options_size = sizeof(struct verify_options),
     .defaults = &defaults,

@@ -129,6 +129,8 @@ static enum sonde_status describe_options(const struct sonde_recording *r, struc
     sonde_json_put_string(&w, "bos", r->options->bos);
     sonde_json_put_i64(&w, "max_tokens", r->options->max_tokens);
     sonde_json_put_i64(&w, "context", sonde_model_spec(r->model)->n_ctx);
+    if (sonde_model_compute_name(r->model))
+        sonde_json_put_string(&w, "compute", sonde_model_compute_name(r->model));
     if (sonde_recording_has_gradients(r)) {
         sonde_json_put_string(&w, "loss", r->options->loss ? r->options->loss : "next-token");
         if (r->loss.n_targets)
@@ -142,13 +144,17 @@ static enum sonde_status begin_run(struct sonde_recording *r, const char *name, 
                                    const struct sonde_edits *edits, struct sonde_sink **sink,
                                    struct sonde_error *error)
 {
-    struct sonde_buf parameters = { 0 }, edit_list = { 0 };
-    const char *hash = NULL;
+    struct sonde_buf parameters = { 0 }, edit_list = { 0 }, machine = { 0 };
+    const char *hash = NULL, *compute = sonde_model_compute_name(r->model);
     enum sonde_status status = sonde_model_hash(r->model, &hash, error);
     if (!status)
         status = describe_options(r, &parameters, error);
     if (!status && edits)
         status = sonde_edits_describe(edits, &edit_list, error);
+    sonde_buf_printf(&machine, "%s%s%s", sonde_gemm_library(), compute ? ", " : "",
+                     compute ? compute : "");
+    if (!status)
+        status = sonde_buf_status(&machine, error);
     if (!status && !r->store)
         status = sonde_store_open(&r->store, r->options->store, SONDE_STORE_CREATE, error);
     if (!status) {
@@ -159,7 +165,7 @@ static enum sonde_status begin_run(struct sonde_recording *r, const char *name, 
             .input = input,
             .options_json = parameters.data,
             .edits_json = edit_list.data ? edit_list.data : "[]",
-            .machine = sonde_gemm_library(),
+            .machine = machine.data,
             .seed = (uint64_t)r->cli->common.seed,
             .codec = r->options->codec,
             .resume = r->options->resume,
@@ -169,6 +175,7 @@ static enum sonde_status begin_run(struct sonde_recording *r, const char *name, 
     }
     sonde_buf_finish(&parameters);
     sonde_buf_finish(&edit_list);
+    sonde_buf_finish(&machine);
     return status;
 }
 
