@@ -38,7 +38,9 @@ static bool make_plan(const struct sonde_spec *spec, int64_t T, int n_threads, s
     p.live_block = 6 * T * D + 2 * T * HE + 4 * T * GE + 3 * T * F;
     p.live_ends = 6 * T * D + 2 * T * V;
     p.scratch_block =
-        larger(larger(512 * widest, 4 * T + 2 * widest), 3 * 64 * T * (int64_t)n_threads) + 256;
+        larger(larger(512 * widest, 4 * T + 2 * widest),
+               sonde_op_attention_scratch(T, T, spec->n_kv_heads, spec->d_head, n_threads, true)) +
+        256;
     p.scratch_ends = larger(larger(512 * D, T * V), 4 * T + 2 * D) + 256;
     if (spec->position == SONDE_POSITION_RELATIVE) {
         const int64_t R = sonde_spec_relative_rows(spec);

@@ -283,8 +283,7 @@ static bool wants_anywhere(const struct sonde_model *model, const struct sonde_s
 }
 
 /* The most that one op takes for itself: a widened panel (2^19 floats, or 256 outputs of a wide
- * input), a widened vector and few rows that zeros join; or the score rows of one block of queries
- * and a cleaned copy of the values. One thread. */
+ * input), a widened vector and few rows that zeros join; or what attention takes. One thread. */
 static int64_t op_scratch(const struct sonde_model *model, int64_t T, int64_t longest)
 {
     const struct sonde_spec *spec = &model->spec;
@@ -295,9 +294,8 @@ static int64_t op_scratch(const struct sonde_model *model, int64_t T, int64_t lo
     if (model->plan) { /* tiles of rows, and where BLAS multiplies rounded factors, those */
         product = larger(product + T * widest, sonde_gemm_plan_scratch(model->plan)) + outputs;
     }
-    int64_t attention = buffer(64 * longest);
-    attention += 2 * buffer(longest * spec->n_kv_heads * (spec->d_head + 1));
-    return larger(product, attention);
+    return larger(product, sonde_op_attention_scratch(longest, longest, spec->n_kv_heads,
+                                                      spec->d_head, 1, false));
 }
 
 int64_t sonde_session_plan_thread_bytes(const struct sonde_model *model, int64_t longest)

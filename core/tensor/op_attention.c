@@ -40,11 +40,11 @@ struct sonde_attention_block sonde_attention_block(const struct sonde_attention 
     const int64_t offset = (head * n_queries + b.first) * n_keys;
     const bool whole = a->args->pattern.data != NULL;
     b.pattern = whole ? a->args->pattern.data + offset
-                      : a->scratch + (int64_t)worker * ROWS * a->scratch_stride;
+                      : a->scratch + worker * a->n_rows * a->scratch_stride;
     b.pattern_stride = whole ? n_keys : a->scratch_stride;
     b.scores = a->args->scores.data ? a->args->scores.data + offset : b.pattern;
     b.scores_stride = a->args->scores.data ? n_keys : b.pattern_stride;
-    b.products = a->relative ? a->products + worker * ROWS * a->n_relative : NULL;
+    b.products = a->relative ? a->products + worker * a->n_rows * a->n_relative : NULL;
     b.panel =
         a->panel ? a->panel + worker * PANEL * sonde_max_i64(a->k.dim[2], a->value_stride) : NULL;
     return b;
@@ -428,8 +428,27 @@ static void prepare_relative(struct sonde_op_context *ctx, struct sonde_attentio
         a->n_relative = w->rows;
         a->reach = a->args->causal ? w->rows - 1 : w->rows / 2;
         a->relative = sonde_op_vector(ctx, w, w->rows * w->columns);
-        a->products = sonde_op_scratch(ctx, n_threads * (int64_t)ROWS * w->rows);
+        a->products = sonde_op_scratch(ctx, n_threads * a->n_rows * w->rows);
     }
+}
+
+/* Off powers of two, so that rows do not meet in one place of the cache. */
+static int64_t row_stride(int64_t n_keys)
+{
+    return sonde_product_columns(n_keys) + SONDE_PRODUCT_LANES;
+}
+
+int64_t sonde_op_attention_scratch(int64_t n_queries, int64_t n_keys, int64_t n_kv_heads,
+                                   int64_t d_head, int n_threads, bool backward)
+{
+    const int64_t n_panels = (n_keys + PANEL - 1) / PANEL, width = sonde_product_columns(d_head);
+    const int64_t rows = sonde_min_i64(n_queries, ROWS) * row_stride(n_keys);
+    const int64_t room = 64; /* allocations are rounded up */
+    int64_t layout = n_threads * PANEL * width;
+    if (n_queries > ROWS) { /* keys; values and a byte for each of their rows */
+        layout = n_kv_heads * n_panels * PANEL * (backward ? d_head : d_head + width + 1);
+    }
+    return layout + n_threads * rows * (backward ? 3 : 1) + room;
 }
 
 void sonde_attention_prepare(struct sonde_op_context *ctx, struct sonde_attention *a,
@@ -438,11 +457,11 @@ void sonde_attention_prepare(struct sonde_op_context *ctx, struct sonde_attentio
     const int64_t n_keys = a->k.dim[0], n_kv = a->k.dim[1];
     const int n_threads = sonde_pool_threads(pool);
     a->n_blocks = (a->q.dim[0] + ROWS - 1) / ROWS;
+    a->n_rows = sonde_min_i64(a->q.dim[0], ROWS);
     a->group = a->q.dim[1] / n_kv;
     a->n_panels = (n_keys + PANEL - 1) / PANEL;
     a->value_stride = sonde_product_columns(a->v.dim[2]);
-    /* Off powers of two, so that rows do not meet in one place of the cache. */
-    a->scratch_stride = (n_keys + 15) / 16 * 16 + 16;
+    a->scratch_stride = row_stride(n_keys);
     prepare_relative(ctx, a, n_threads);
     if (a->n_blocks == 1) {
         a->panel = sonde_op_scratch(ctx, n_threads * (int64_t)PANEL *
@@ -484,8 +503,7 @@ void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, str
         staged.pattern = sonde_tensor_3d(pattern, q.dim[1], q.dim[0], k.dim[0]);
         a.args = &staged;
     } else if (!args->pattern.data) {
-        const int64_t n_rows = sonde_pool_threads(pool) * (int64_t)ROWS;
-        a.scratch = sonde_op_scratch(ctx, n_rows * a.scratch_stride);
+        a.scratch = sonde_op_scratch(ctx, sonde_pool_threads(pool) * a.n_rows * a.scratch_stride);
     }
     if (!ctx->failed && edited) {
         run_stages(&a, pool, true, false, false);

@@ -21,6 +21,7 @@ struct sonde_attention {
     const struct sonde_attention_args *args;
     struct sonde_tensor q, k, v, z; /* [T, H, E], [S, G, E], [S, G, E], [T, H, E] */
     int64_t n_blocks;               /* query blocks of a head */
+    int64_t n_rows;                 /* of the largest block */
     int64_t group;                  /* query heads that share a key/value head */
     int64_t n_panels;               /* panels of all keys */
     int64_t value_stride;           /* E of v, rounded up for products */
@@ -28,20 +29,20 @@ struct sonde_attention {
     float *values;  /* [G, n_panels, PANEL, value_stride] or NULL, likewise */
     bool *broken;   /* [G, n_panels, PANEL] or NULL: the row of v holds a NaN or infinity */
     float *panel;   /* [threads, PANEL, max(E, value_stride)] or NULL: there is keys */
-    float *scratch; /* [threads, ROWS, scratch_stride] or NULL: the pattern is wanted */
+    float *scratch; /* [threads, n_rows, scratch_stride] or NULL: the pattern is wanted */
     int64_t scratch_stride;
     const float *relative;     /* [R, E] or NULL */
     int64_t n_relative, reach; /* R, and the row of distance 0 */
-    float *products;           /* [threads, ROWS, R]: q . relative, times the scale */
+    float *products;           /* [threads, n_rows, R]: q . relative, times the scale */
     bool score_stage, softmax_stage, mix_stage; /* what a task does */
 };
 
 /* Query rows [first, last) of one head, and the keys [low, high) that any of them sees. */
 struct sonde_attention_block {
     int64_t head, first, last, low, high;
-    float *pattern;  /* [ROWS, S] */
+    float *pattern;  /* [n_rows, S] */
     float *scores;   /* the same block of the wanted scores, or where the pattern will be */
-    float *products; /* [ROWS, R] */
+    float *products; /* [n_rows, R] */
     float *panel;    /* the worker's, see above */
     int64_t pattern_stride, scores_stride;
 };

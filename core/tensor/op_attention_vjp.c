@@ -7,8 +7,6 @@
 #include "core/tensor/tape.h"
 #include "core/tensor/vector.h"
 
-enum { ROWS = SONDE_ATTENTION_ROWS };
-
 /*
  * Backwards a task is one key/value head: its query heads and their blocks in order, each made
  * again from q and k. With P the pattern and dP = dz v^T: dS = P (dP - sum(dP P)), then through the
@@ -30,8 +28,8 @@ struct attention_gradient {
     float *d_pattern;
     float *d_bias;     /* [H, W] or NULL */
     float *d_relative; /* [G, R, E] or NULL */
-    float *d_products; /* [threads, ROWS, R] or NULL */
-    float *scratch;    /* [threads, 3, ROWS, scratch_stride]: scores, pattern, gradient */
+    float *d_products; /* [threads, n_rows, R] or NULL */
+    float *scratch;    /* [threads, 3, n_rows, scratch_stride]: scores, pattern, gradient */
 };
 
 static void score_gradient(const struct attention_gradient *g,
@@ -76,7 +74,7 @@ static double sum_floats(const float *x, int64_t first, int64_t last)
     return sum;
 }
 
-/* Keys that share a row of the relative table add up: d_products[ROWS, R], and from it the
+/* Keys that share a row of the relative table add up: d_products[n_rows, R], and from it the
  * shares of q and of the table. */
 static void relative_gradient(const struct attention_gradient *g,
                               const struct sonde_attention_block *b, const float *d,
@@ -137,7 +135,7 @@ static void attention_vjp_block(const struct attention_gradient *g,
 static void attention_vjp_task(void *arg, int64_t i, int worker)
 {
     const struct attention_gradient *g = arg;
-    const int64_t size = ROWS * g->a.scratch_stride;
+    const int64_t size = g->a.n_rows * g->a.scratch_stride;
     float *scratch = g->scratch + 3 * size * worker;
     const int64_t first = i * g->a.group * g->a.n_blocks, n = g->a.group * g->a.n_blocks;
     for (int64_t j = first; j < first + n; j++) {
@@ -146,7 +144,7 @@ static void attention_vjp_task(void *arg, int64_t i, int worker)
         b.scores = scratch;
         b.pattern = scratch + size;
         attention_vjp_block(g, &b, scratch + 2 * size,
-                            g->d_products + worker * ROWS * g->a.n_relative);
+                            g->d_products + worker * g->a.n_rows * g->a.n_relative);
     }
 }
 
@@ -165,9 +163,8 @@ static void attention_vjp(struct sonde_op_context *ctx, const void *record)
     g.d_bias = r->bias >= 0 ? sonde_tape_into(ctx, r->bias) : NULL;
     float *d_weight = sonde_tape_into_weight(ctx, &r->relative);
     const struct sonde_arena_mark mark = sonde_arena_mark(ctx->arena);
-    const int n_threads = sonde_pool_threads(ctx->pool);
-    const int64_t n_rows = (int64_t)ROWS * n_threads;
     sonde_attention_prepare(ctx, &g.a, ctx->pool, false);
+    const int64_t n_rows = sonde_pool_threads(ctx->pool) * g.a.n_rows;
     g.scratch = sonde_op_scratch(ctx, 3 * n_rows * g.a.scratch_stride);
     g.a.scratch = g.scratch; /* where a block points before the task sets its own */
     const int64_t n_table = g.a.n_relative * r->q.dim[2];

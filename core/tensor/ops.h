@@ -116,6 +116,10 @@ struct sonde_attention_args {
 void sonde_op_attention(struct sonde_op_context *ctx, struct sonde_tensor z, struct sonde_tensor q,
                         struct sonde_tensor k, struct sonde_tensor v,
                         const struct sonde_attention_args *args);
+/* The floats of scratch that it takes at most with a pool of n_threads, or its vector-Jacobian
+ * product, besides what relative positions take. E of q, k and v. */
+int64_t sonde_op_attention_scratch(int64_t n_queries, int64_t n_keys, int64_t n_kv_heads,
+                                   int64_t d_head, int n_threads, bool backward);
 
 /* Biases of attention by distance, for n_queries in all (those of a cache included) and n_keys: see
  * `bias` above for the shape. Distance d = key - query.

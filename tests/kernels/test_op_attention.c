@@ -253,6 +253,10 @@ static const struct attention_case cases[] = {
     { 129, 140, 8, 2, 4, 70, 11, 20.0, true, true, 0 },
     { 200, 190, 1, 1, 33, 0, 0, 2.0, false, true, 0 },
     { 70, 70, 3, 1, 6, 0, 0, 0.0, true, false, 9 },
+    { 150, 150, 2, 1, 72, 0, 0, 0.0, true, false, 0 },
+    { 50, 140, 1, 1, 128, 33, 90, 0.0, true, false, 0 },
+    { 48, 48, 2, 1, 16, 0, 0, 0.0, true, false, 0 },
+    { 49, 64, 2, 2, 15, 0, 0, 0.0, false, false, 0 },
     { 9, 30, 2, 2, 8, 5, 21, 0.0, true, true, 40 },
     { 66, 71, 4, 2, 5, 0, 0, 3.0, false, true, 7 },
     { 1, 20, 2, 1, 4, 0, 19, 0.0, true, true, 1 },
@@ -440,6 +444,33 @@ static void test_attention_edit_beside_broken_value(void **state)
     free_data(&d);
 }
 
+/* What a plan of memory may rely on, for one thread and three; O(T), whatever H is. */
+static void test_attention_scratch(void **state)
+{
+    (void)state;
+    struct sonde_error error = { 0 };
+    for (int i = 0; i < 2 * N_CASES; i++) {
+        const struct attention_case *c = &cases[i / 2];
+        struct attention_data d = make_data(c, 500);
+        struct sonde_attention_args args = args_of(&d);
+        struct guarded z = guarded_new(d.q.n);
+        struct sonde_op_context ctx = { .arena = sonde_arena_create(0) };
+        args.relative = NULL;
+        assert_non_null(ctx.arena);
+        check_ok(sonde_pool_create(&ctx.pool, i % 2 ? 3 : 1, &error), &error);
+        run(&ctx, &d, z.data, &args);
+        assert_true(sonde_arena_peak(ctx.arena) <=
+                    sizeof(float) * (size_t)sonde_op_attention_scratch(c->n_queries, c->n_keys,
+                                                                       c->n_kv_heads, c->d_head,
+                                                                       i % 2 ? 3 : 1, false));
+        assert_true(c->n_queries == 0 || sonde_arena_peak(ctx.arena) > 0);
+        sonde_pool_destroy(&ctx.pool);
+        sonde_arena_destroy(&ctx.arena);
+        guarded_free(&z);
+        free_data(&d);
+    }
+}
+
 /* q, k and v as views of one fused [T, 3, H, E] projection, z into a wider array. */
 static void test_attention_strided(void **state)
 {
@@ -482,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_attention_broken_value),
         cmocka_unit_test(test_attention_edits),
         cmocka_unit_test(test_attention_edit_beside_broken_value),
+        cmocka_unit_test(test_attention_scratch),
         cmocka_unit_test(test_attention_strided),
     };
     return cmocka_run_group_tests(tests, contexts_setup, contexts_teardown);
