@@ -43,7 +43,9 @@ SONDE_TARGET_BODY float sonde_widen_f16(uint16_t half)
     /* Read as f32, exponent and mantissa of the half stand for value * 2^-112; the product is exact
      * for subnormals too. */
     const uint32_t finite = sonde_bits_of(sonde_float_of(magnitude) * 0x1p112f);
-    const uint32_t special = magnitude | 0x7f800000u;
+    /* NaN becomes quiet, its payload is kept: what the instructions of F16C do. */
+    const uint32_t quiet = sonde_select_bits(magnitude > 0x0f800000u, 0x400000u, 0u);
+    const uint32_t special = magnitude | 0x7f800000u | quiet;
     return sonde_float_of(sign | sonde_select_bits(magnitude >= 0x0f800000u, special, finite));
 }
 

@@ -25,8 +25,9 @@ const char *sonde_dtype_name(enum sonde_dtype dtype);     /* "f32", "bf16", ... 
 enum sonde_dtype sonde_dtype_from_name(const char *name); /* NONE where unknown; case ignored */
 bool sonde_dtype_is_weight(enum sonde_dtype dtype);       /* F32, F16, BF16 */
 
-/* IEEE 754 binary16 and bfloat16. Narrowing rounds to nearest even; NaN stays NaN (quiet, sign
- * kept); overflow gives infinity; subnormals are exact. */
+/* IEEE 754 binary16 and bfloat16. Narrowing rounds to nearest even; overflow gives infinity;
+ * subnormals are exact. NaN stays NaN with its sign and what fits of its payload, and becomes quiet
+ * (but bf16 widens as it is). Single values, arrays and all targets give the same bits. */
 float sonde_f16_to_f32(uint16_t half);
 uint16_t sonde_f32_to_f16(float value);
 float sonde_bf16_to_f32(uint16_t half);

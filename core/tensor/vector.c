@@ -3,6 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "core/tensor/bits.h"
 #include "core/tensor/target.h"
 
@@ -374,6 +378,43 @@ SONDE_TARGET_BODY void narrow_bf16_body(unsigned char *y, const float *x, int64_
     }
 }
 
+#if defined(__x86_64__)
+/* The conversions of F16C round to nearest even whatever the processor's mode and make NaN quiet,
+ * as the portable ones do. */
+SONDE_TARGET_FOR_AVX2 static void widen_f16_f16c(float *y, const void *x, int64_t n)
+{
+    const unsigned char *from = x;
+    int64_t i = 0;
+    for (; i + HALF_LANES <= n; i += HALF_LANES) {
+        __m128i half;
+        memcpy(&half, from + 2 * i, sizeof(half));
+        _mm256_storeu_ps(y + i, _mm256_cvtph_ps(half));
+    }
+    widen_f16_body(y + i, from + 2 * i, n - i);
+}
+
+SONDE_TARGET_FOR_AVX2 static void narrow_f16_f16c(void *y, const float *x, int64_t n)
+{
+    unsigned char *to = y;
+    int64_t i = 0;
+    for (; i + HALF_LANES <= n; i += HALF_LANES) {
+        const __m128i half = _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT);
+        memcpy(to + 2 * i, &half, sizeof(half));
+    }
+    narrow_f16_body(to + 2 * i, x + i, n - i);
+}
+#else
+static void widen_f16_f16c(float *y, const void *x, int64_t n)
+{
+    widen_f16_body(y, x, n);
+}
+
+static void narrow_f16_f16c(void *y, const float *x, int64_t n)
+{
+    narrow_f16_body(y, x, n);
+}
+#endif
+
 SONDE_TARGET_BODY bool is_finite_body(const float *x, int64_t n)
 {
     uint32_t largest = 0;
@@ -384,8 +425,18 @@ SONDE_TARGET_BODY bool is_finite_body(const float *x, int64_t n)
     return largest < 0x7f800000u;
 }
 
-/* The functions of one target and the table that lists them. */
-#define DEFINE_KERNELS(suffix, attribute)                                                          \
+static void widen_f16_base(float *y, const void *x, int64_t n)
+{
+    widen_f16_body(y, x, n);
+}
+
+static void narrow_f16_base(void *y, const float *x, int64_t n)
+{
+    narrow_f16_body(y, x, n);
+}
+
+/* The functions of one target and the table that lists them; `halves` names those for f16. */
+#define DEFINE_KERNELS(suffix, attribute, halves)                                                  \
     attribute static void exp_##suffix(float *y, const float *x, float shift, int64_t n)           \
     {                                                                                              \
         exp_body(y, x, shift, n);                                                                  \
@@ -466,17 +517,9 @@ SONDE_TARGET_BODY bool is_finite_body(const float *x, int64_t n)
     {                                                                                              \
         return is_finite_body(x, n);                                                               \
     }                                                                                              \
-    attribute static void widen_f16_##suffix(float *y, const void *x, int64_t n)                   \
-    {                                                                                              \
-        widen_f16_body(y, x, n);                                                                   \
-    }                                                                                              \
     attribute static void widen_bf16_##suffix(float *y, const void *x, int64_t n)                  \
     {                                                                                              \
         widen_bf16_body(y, x, n);                                                                  \
-    }                                                                                              \
-    attribute static void narrow_f16_##suffix(void *y, const float *x, int64_t n)                  \
-    {                                                                                              \
-        narrow_f16_body(y, x, n);                                                                  \
     }                                                                                              \
     attribute static void narrow_bf16_##suffix(void *y, const float *x, int64_t n)                 \
     {                                                                                              \
@@ -501,15 +544,15 @@ SONDE_TARGET_BODY bool is_finite_body(const float *x, int64_t n)
         .norm_slope = norm_slope_##suffix,                                                         \
         .norm_columns = norm_columns_##suffix,                                                     \
         .is_finite = is_finite_##suffix,                                                           \
-        .widen_f16 = widen_f16_##suffix,                                                           \
+        .widen_f16 = widen_f16_##halves,                                                           \
         .widen_bf16 = widen_bf16_##suffix,                                                         \
-        .narrow_f16 = narrow_f16_##suffix,                                                         \
+        .narrow_f16 = narrow_f16_##halves,                                                         \
         .narrow_bf16 = narrow_bf16_##suffix,                                                       \
     };
 
-DEFINE_KERNELS(base, )
-DEFINE_KERNELS(avx2, SONDE_TARGET_FOR_AVX2)
-DEFINE_KERNELS(avx512, SONDE_TARGET_FOR_AVX512)
+DEFINE_KERNELS(base, , base)
+DEFINE_KERNELS(avx2, SONDE_TARGET_FOR_AVX2, f16c)
+DEFINE_KERNELS(avx512, SONDE_TARGET_FOR_AVX512, f16c)
 
 const struct sonde_vector_kernels *sonde_vector_kernels_of(enum sonde_target target)
 {

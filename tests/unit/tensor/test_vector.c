@@ -252,6 +252,37 @@ static void test_targets_give_the_same_bits(void **state)
     }
 }
 
+/* Every half, and every upper 19 bits of a float (all that f16 keeps, and more for subnormals) with
+ * the rests around which rounding turns. The same over all 2^32 floats was run once. */
+static void test_halves_on_every_target(void **state)
+{
+    static const uint32_t rests[] = { 0, 1, 0xfff, 0x1000, 0x1001, 0x1fff, 0xaaa, 0x1555 };
+    enum { N = 4096, N_RESTS = 8 };
+    uint16_t halves[2][N];
+    (void)state;
+    float x[N], wide[N];
+    const struct sonde_vector_kernels *base = sonde_vector_kernels_of(SONDE_TARGET_BASE);
+    for (int t = SONDE_TARGET_AVX2; t < SONDE_TARGET_COUNT; t++) {
+        const struct sonde_vector_kernels *other = sonde_vector_kernels_of((enum sonde_target)t);
+        for (uint32_t first = 0; first < 65536 && other; first += N) {
+            for (int i = 0; i < N; i++) {
+                halves[0][i] = (uint16_t)(first + (uint32_t)i);
+            }
+            base->widen_f16(x, halves[0], N);
+            other->widen_f16(wide, halves[0], N);
+            assert_memory_equal(x, wide, sizeof(x));
+        }
+        for (uint32_t high = 0; high < 1u << 19 && other; high += N / N_RESTS) {
+            for (uint32_t i = 0; i < N; i++) {
+                x[i] = float_of((high + i / N_RESTS) << 13 | rests[i % N_RESTS]);
+            }
+            base->narrow_f16(halves[0], x, N);
+            other->narrow_f16(halves[1], x, N);
+            assert_memory_equal(halves[0], halves[1], sizeof(halves[0]));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_exp_special),
         cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_targets_give_the_same_bits),
+        cmocka_unit_test(test_halves_on_every_target),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
