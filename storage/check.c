@@ -75,11 +75,13 @@ static enum sonde_status check_references(struct check *check, struct sonde_erro
         { "SELECT \"table\", rowid, parent, fkid FROM pragma_foreign_key_check LIMIT 20",
           "refers to a row that is not there, in table" },
         { "SELECT name FROM run WHERE state NOT IN ('open', 'complete')", "run of unknown state" },
+        { "SELECT id FROM sequence WHERE run <> 1 + (id >> 40)",
+          "run that is not its own in sequence" },
         { "SELECT name FROM run WHERE n_sequences <> (SELECT count(*) FROM sequence"
-          " WHERE run = run.id)",
+          " WHERE id >= (run.id - 1 << 40) AND id < (run.id << 40))",
           "wrong number of sequences in run" },
         { "SELECT name FROM run WHERE n_tokens <> (SELECT coalesce(sum(n_tokens), 0) FROM sequence"
-          " WHERE run = run.id)",
+          " WHERE id >= (run.id - 1 << 40) AND id < (run.id << 40))",
           "wrong number of tokens in run" },
         { "SELECT name FROM run WHERE state = 'complete' AND id IN (SELECT stream.run FROM tail"
           " JOIN stream ON stream.id = tail.stream)",

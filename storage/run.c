@@ -141,11 +141,14 @@ static enum sonde_status compare_streams(struct sonde_store *store, int64_t id, 
 static enum sonde_status find_resumed(struct sonde_store *store, const char *name,
                                       sqlite3_stmt **out, int64_t *id, struct sonde_error *error)
 {
-    static const char sql[] =
-        "SELECT run.id, run.name, run.state, run.input, run.options, run.edits, run.machine,"
-        " run.seed, model.hash, model.family, model.tokenizer, model.config"
-        " FROM run JOIN model ON model.id = run.model WHERE ?1 IS NULL OR run.name = ?1"
-        " ORDER BY run.state = 'open' DESC, run.id DESC LIMIT 1";
+    char sql[400];
+    sqlite3_snprintf(sizeof(sql), sql,
+                     "SELECT run.id, run.name, run.state, run.input, run.options, run.edits,"
+                     " run.machine, run.seed, model.hash, model.family, model.tokenizer,"
+                     " model.config FROM run JOIN model ON model.id = run.model %s",
+                     name ? "WHERE run.name = ?1"
+                          : "WHERE ?1 IS NULL ORDER BY run.state = 'open' DESC, run.id DESC"
+                            " LIMIT 1");
     bool row = false;
     enum sonde_status status = sonde_db_prepare(store, out, sql, error);
     if (status != SONDE_STATUS_OK)

@@ -116,6 +116,9 @@ static const char *const version_2[] = {
     "CREATE TABLE token_pack(run INTEGER NOT NULL REFERENCES run(id), ordinal INTEGER NOT NULL,"
     " n_tokens INTEGER NOT NULL, crc32 INTEGER NOT NULL, data BLOB NOT NULL,"
     " PRIMARY KEY(run, ordinal)) STRICT, WITHOUT ROWID",
+
+    /* Each run looks for its model. */
+    "CREATE INDEX model_hash ON model(hash)",
     NULL,
 };
 

@@ -19,6 +19,6 @@ SONDE_MUST_USE enum sonde_status sonde_schema_create(struct sonde_store *store,
 SONDE_MUST_USE enum sonde_status sonde_schema_check(struct sonde_store *store,
                                                     struct sonde_error *error);
 /* Tables and indexes; each takes a page even when it is empty. For the size estimate. */
-#define SONDE_SCHEMA_BTREES 19
+#define SONDE_SCHEMA_BTREES 20
 
 #endif

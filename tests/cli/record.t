@@ -19,7 +19,7 @@ $ sonde record $SHARED/models/tinystories-656k --text 'Once upon a time' --text 
 >   tokens             10
 >   rows               30
 >   bytes_raw          15360
->   bytes_stored       1376256
+>   bytes_stored       1441792
 >   seconds_forward    -
 >   seconds_total      -
 >   tokens_per_second  -
