@@ -94,6 +94,12 @@ static const struct shape shapes[] = {
                            .before = gpt2_before,
                            .layer = gpt2_layer,
                            .after = gpt2_after },
+    [SONDE_BENCH_LENS] = { .layers = 2,
+                           .heads = 2,
+                           .size = { 1, 64, 3 * 64, 0, 4 * 64, 4096, 256 },
+                           .before = gpt2_before,
+                           .layer = gpt2_layer,
+                           .after = gpt2_after },
 };
 
 char *sonde_bench_temporary_template(void)

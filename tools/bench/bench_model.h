@@ -12,6 +12,7 @@ enum sonde_bench_shape {
                           2048, vocabulary 32,000, 1,024 positions, rotary, RMS norms */
     SONDE_BENCH_TINY,  /* a model organism in GPT-2's form: 2 layers, d 64, 2 heads, MLP 256,
                           vocabulary 8, 256 positions */
+    SONDE_BENCH_LENS,  /* the same with a vocabulary of 4,096 */
 };
 
 /* The same weights for the same shape and seed on every machine. */
