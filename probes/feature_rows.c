@@ -187,13 +187,14 @@ enum sonde_status sonde_features_pass(struct sonde_features *f,
     struct wave wave = { .features = f,
                          .pass = pass,
                          .by_worker =
-                             f->cached && !pass->wave && sonde_pool_threads(f->pool) <= f->n_slots,
+                             f->cached && !pass->wave && sonde_pool_threads(f->pool) <= f->n_places,
                          .broken = calloc((size_t)f->n_slots, sizeof(bool)) };
     if (!wave.broken)
         return sonde_error_memory(error, "a pass over the samples");
+    int64_t n_wave = wave.by_worker ? f->n_slots : f->n_places;
     enum sonde_status status = SONDE_STATUS_OK;
-    for (; wave.first_block < n_blocks && !status; wave.first_block += f->n_slots)
-        status = run_wave(&wave, min_i64(f->n_slots, n_blocks - wave.first_block), error);
+    for (; wave.first_block < n_blocks && !status; wave.first_block += n_wave)
+        status = run_wave(&wave, min_i64(n_wave, n_blocks - wave.first_block), error);
     free(wave.broken);
     return status;
 }
@@ -287,8 +288,13 @@ static enum sonde_status plan(struct sonde_features *f, int64_t mem_bytes, int64
     f->n_slots = min_i64(min_i64(4 * threads, n_slots_max), left / slot_bytes);
     if (f->n_slots < 1)
         f->n_slots = 1;
-    left -= f->n_slots * slot_bytes;
+    f->n_places = f->n_slots;
+    left -= f->n_places * slot_bytes;
     *cache = all_bytes <= left;
+    /* Rows in memory need a place a thread, so that more blocks can be under way and threads wait
+     * for each other less often. */
+    if (*cache && f->n_places >= threads)
+        f->n_slots = min_i64(16 * threads, n_slots_max);
     f->spare_bytes = left - (*cache ? all_bytes : 0);
     return SONDE_STATUS_OK;
 }
@@ -335,7 +341,7 @@ enum sonde_status sonde_features_open_lazy(struct sonde_features *out, struct so
     enum sonde_status status = plan(&f, mem_bytes, n_slots_max, &cache, error);
     if (status)
         return status;
-    f.slot = new_rows(f.n_slots * SONDE_FEATURES_BLOCK, f.width);
+    f.slot = new_rows(f.n_places * SONDE_FEATURES_BLOCK, f.width);
     f.buffer = new_rows(f.buffer_rows, f.width);
     float *cached = cache ? new_rows(rows->n, f.width) : NULL;
     if (!f.slot || !f.buffer || (cache && !cached))

@@ -31,10 +31,11 @@ struct sonde_features {
     int64_t stream, width; /* D */
     struct sonde_feature_rows rows;
     struct sonde_pool *pool;
-    float *cached; /* [n, D] or NULL */
-    float *slot;   /* [n_slots, BLOCK, D] */
-    float *buffer; /* [buffer_rows, D], source rows as read */
-    int64_t n_slots, buffer_rows;
+    float *cached;             /* [n, D] or NULL */
+    float *slot;               /* [n_places, BLOCK, D] */
+    float *buffer;             /* [buffer_rows, D], source rows as read */
+    int64_t n_slots, n_places; /* blocks under way in a pass, and rows of theirs that are held */
+    int64_t buffer_rows;
     int64_t n_nonfinite; /* values that are NaN or Inf among the samples' */
     bool unchecked;      /* every pass looks for them */
     int64_t spare_bytes; /* of the budget */

@@ -38,7 +38,7 @@ static const struct sonde_probe_option options[] = {
     { "penalty", SONDE_PROBE_CHOICE, "l2", "l2|l1|none", "kind of the penalty (classes)" },
     { "max-iterations", SONDE_PROBE_INTEGER, "1000", NULL, "at most so many of L-BFGS" },
     { "tolerance", SONDE_PROBE_REAL, "1e-5", NULL,
-      "end where no gradient entry of the mean loss is larger" },
+      "end where no gradient entry of the mean loss is larger, times the loss below 1" },
 };
 /* The closed forms stop before the last three, which do not apply to them. */
 enum { N_OPTIONS = sizeof(options) / sizeof(options[0]), N_CLOSED_OPTIONS = N_OPTIONS - 3 };
@@ -107,7 +107,8 @@ const struct sonde_probe sonde_probe_linear = {
     .description =
         "Multinomial logistic regression (two classes: one sigmoid, as scikit-learn does it), "
         "ridge "
-        "regression for real labels. L-BFGS over all training rows; objective: sum of losses + "
+        "regression for real labels. L-BFGS over all training rows, in a basis where features are "
+        "independent; objective: sum of losses + "
         "l2/2 |W|^2, the intercept not penalised, features standardised on the training rows.\n"
         "The split is by sequence, so that no test sequence is seen in training. Every row of the "
         "table has the majority baseline, an interval from a bootstrap over test sequences and, "
@@ -129,8 +130,10 @@ const struct sonde_probe sonde_probe_ridge = {
     .name = "ridge",
     .version = "1",
     .summary = "ridge regression of a real label on each stream",
-    .description = "Closed form in double precision: minimises the sum of squared errors + l2 "
-                   "|w|^2, the intercept not penalised. The same data options, baselines and table "
+    .description = "Closed form: minimises the sum of squared errors + l2 "
+                   "|w|^2, the intercept not penalised. Products in single precision where "
+                   "samples times features squared is above 2^24, sums in double. The same data "
+                   "options, baselines and table "
                    "as linear, which does this for real labels too.",
     .options = options,
     .n_options = N_CLOSED_OPTIONS,

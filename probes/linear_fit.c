@@ -20,7 +20,8 @@ void sonde_linear_fit_bytes(enum sonde_linear_method method, int64_t n_targets, 
     double sums = real ? 1.0 : (double)n_targets;
     double d = (double)width, block = SONDE_FEATURES_BLOCK;
     double scores = 8 * (double)sonde_linear_model_chunk((int64_t)rows) * rows;
-    double always = scores + 8 * (3 * rows * (d + 1) + 4 * d), each = 8 * block * d;
+    double always = scores + 8 * (3 * rows * (d + 1) + 4 * d),
+           each = 8 * SONDE_LINEAR_MODEL_PART * d + 16 * d;
     if (method == SONDE_LINEAR_LOGISTIC) {
         /* 10 correction pairs and six vectors of the minimiser, two of ours. */
         always += 8 * 31 * rows * (d + 1) + 8 * rows * d;

@@ -45,14 +45,14 @@ void sonde_linear_model_unscale(struct sonde_linear_model *model, const struct s
 struct score_pass {
     const struct sonde_linear_model *model;
     double *scores; /* [n, R] */
-    double *wide;   /* [n_slots, BLOCK, D] */
+    double *wide;   /* [n_slots, PART, D] */
 };
 
 static void score_block(void *ctx, int64_t first, int64_t n, float *x, int64_t slot)
 {
     const struct score_pass *pass = ctx;
     int64_t width = pass->model->width, rows = pass->model->rows;
-    double *wide = pass->wide + slot * SONDE_FEATURES_BLOCK * width;
+    double *wide = pass->wide + slot * SONDE_LINEAR_MODEL_PART * width;
     double *scores = pass->scores + first * rows;
     for (int64_t i = 0; i < n * width; i++)
         wide[i] = (double)x[i];
@@ -67,7 +67,7 @@ enum sonde_status sonde_linear_model_scores(const struct sonde_linear_model *mod
                                             struct sonde_features *features, const int64_t *sample,
                                             int64_t n, double *scores, struct sonde_error *error)
 {
-    size_t block = (size_t)SONDE_FEATURES_BLOCK * (size_t)model->width;
+    size_t block = (size_t)SONDE_LINEAR_MODEL_PART * (size_t)model->width;
     struct score_pass scoring = {
         .model = model,
         .scores = scores,
@@ -75,9 +75,11 @@ enum sonde_status sonde_linear_model_scores(const struct sonde_linear_model *mod
     };
     if (!scoring.wide)
         return sonde_error_memory(error, "scores");
-    struct sonde_feature_pass pass = {
-        .sample = sample, .n = n, .block = score_block, .ctx = &scoring
-    };
+    struct sonde_feature_pass pass = { .sample = sample,
+                                       .n = n,
+                                       .part_rows = SONDE_LINEAR_MODEL_PART,
+                                       .block = score_block,
+                                       .ctx = &scoring };
     enum sonde_status status = sonde_features_pass(features, &pass, error);
     free(scoring.wide);
     return status;

@@ -9,6 +9,8 @@
 #include "core/base/status.h"
 #include "probes/feature_rows.h"
 
+enum { SONDE_LINEAR_MODEL_PART = 64 }; /* rows that are widened at once */
+
 /* R = 1 for real labels (the value) and for two classes (> 0 is class 1); else one row a class. */
 struct sonde_linear_model {
     int64_t rows, width;   /* R, D */

@@ -13,6 +13,7 @@
 #include "core/tensor/gemm.h"
 #include "core/tensor/tall.h"
 #include "core/tensor/vector.h"
+#include "probes/linear_model.h"
 #include "probes/logistic_basis.h"
 
 /* Products of a pass up to which it is computed in double. */
@@ -37,7 +38,7 @@ struct logistic {
     float *basis_in;     /* [R, D]: what goes into the change of basis */
     float *score;        /* [n_slots, R, BLOCK]: scores, then d loss / d score */
     float *share;        /* [n_slots, R, D]: a block's part of the gradient */
-    double *wide_z;      /* [n_slots, BLOCK, D] */
+    double *wide_z;      /* [n_slots, PART, D] */
     double *wide_score;  /* [n_slots, BLOCK, R] */
     double *wide_share;  /* [n_slots, R, D] */
     double *bias_share;  /* [n_slots, R + 1]: of the bias, and the loss */
@@ -152,10 +153,12 @@ static void wide_block(void *ctx, int64_t first, int64_t n, float *x, int64_t sl
 {
     const struct logistic *l = ctx;
     int64_t rows = l->rows, width = l->width;
-    double *z = l->wide_z + slot * SONDE_FEATURES_BLOCK * width;
+    double *z = l->wide_z + slot * SONDE_LINEAR_MODEL_PART * width;
     double *score = l->wide_score + slot * SONDE_FEATURES_BLOCK * rows;
     double *bias_share = l->bias_share + slot * (rows + 1);
-    memset(bias_share, 0, (size_t)(rows + 1) * sizeof(double));
+    bool begins = first % SONDE_FEATURES_BLOCK == 0;
+    if (begins)
+        memset(bias_share, 0, (size_t)(rows + 1) * sizeof(double));
     for (int64_t i = 0; i < n * width; i++)
         z[i] = (double)x[i];
     sonde_dgemm(false, true, n, rows, width, 1.0, z, width, l->parameters, width, 0.0, score, rows);
@@ -165,7 +168,7 @@ static void wide_block(void *ctx, int64_t first, int64_t n, float *x, int64_t sl
         for (int64_t r = 0; r < rows; r++)
             bias_share[r] += score[i * rows + r];
     }
-    sonde_dgemm(true, false, rows, width, n, 1.0, score, rows, z, width, 0.0,
+    sonde_dgemm(true, false, rows, width, n, 1.0, score, rows, z, width, begins ? 0.0 : 1.0,
                 l->wide_share + slot * rows * width, width);
 }
 
@@ -256,7 +259,7 @@ static enum sonde_status pass_over(struct logistic *l, struct sonde_error *error
     struct sonde_feature_pass pass = { .sample = l->problem->sample,
                                        .n = l->problem->n,
                                        .scaler = l->scaler,
-                                       .part_rows = l->wide ? 0 : part,
+                                       .part_rows = l->wide ? SONDE_LINEAR_MODEL_PART : part,
                                        .only_reads = true,
                                        .block = l->wide ? wide_block : logistic_part,
                                        .fold = logistic_fold,
@@ -316,7 +319,7 @@ static enum sonde_status allocate(struct logistic *l, size_t n_slots, struct son
     bool ok = l->bias_share && l->parameters;
     l->slope = ok ? l->parameters + n_all : NULL;
     if (l->wide) {
-        l->wide_z = malloc(n_slots * SONDE_FEATURES_BLOCK * (size_t)l->width * sizeof(double));
+        l->wide_z = malloc(n_slots * SONDE_LINEAR_MODEL_PART * (size_t)l->width * sizeof(double));
         l->wide_score = malloc(n_scores * sizeof(double));
         l->wide_share = malloc(n_slots * n_weights * sizeof(double));
         ok = ok && l->wide_z && l->wide_score && l->wide_share;

@@ -273,7 +273,7 @@ static enum sonde_status open_features(const struct sonde_supervised *s,
     if (fixed > mem / 2 || per_slot > mem / 2 || fixed + per_slot > mem / 2 + mem / 4)
         return over_budget(s, &source->streams[stream], (double)fixed, (double)per_slot, error);
     int64_t n_slots = (mem / 2 - fixed) / per_slot;
-    int64_t wanted = (int64_t)4 * sonde_pool_threads(s->run->args->pool);
+    int64_t wanted = (int64_t)16 * sonde_pool_threads(s->run->args->pool);
     n_slots = n_slots < 1 ? 1 : n_slots > wanted ? wanted : n_slots;
     struct sonde_feature_rows rows = sonde_dataset_rows(d);
     return sonde_features_open_lazy(out, source, stream, &rows, mem - fixed - n_slots * per_slot,
