@@ -46,6 +46,48 @@ static void test_round_trip(void **state)
     assert_null(coder);
 }
 
+/* Every way to mix planes of noise, zeros and a few values: each change of the plane's kind is a
+ * change of zlib's level within one stream. Noise planes are stored, so what remains is known. */
+static void test_planes(void **state)
+{
+    (void)state;
+    enum { N = 66000, ELEMENT = 4, KINDS = 3 };
+    struct sonde_coder *coder = sonde_coder_create();
+    struct sonde_error error = { 0 };
+    struct sonde_rng rng = sonde_rng_make(2, 1);
+    uint8_t *raw = malloc((size_t)N * ELEMENT), *back = malloc((size_t)N * ELEMENT);
+    uint8_t *copy = malloc((size_t)N * ELEMENT);
+    for (int mix = 0; mix < KINDS * KINDS * KINDS * KINDS; mix++) {
+        int n_noise = 0, kinds = mix;
+        for (int p = 0; p < ELEMENT; p++, kinds /= KINDS) {
+            int kind = kinds % KINDS;
+            n_noise += kind == 0;
+            for (int64_t i = 0; i < N; i++) {
+                uint32_t x = sonde_rng_u32(&rng);
+                raw[i * ELEMENT + p] = kind == 0 ? (uint8_t)x : kind == 1 ? 0 : (uint8_t)(x & 3);
+            }
+        }
+        enum sonde_codec codec = SONDE_CODEC_ZLIB;
+        const void *out = NULL;
+        int64_t stored = 0;
+        check_ok(sonde_coder_encode(coder, &codec, raw, (int64_t)N * ELEMENT, ELEMENT, &out,
+                                    &stored, &error),
+                 &error);
+        assert_int_equal(codec, n_noise == ELEMENT ? SONDE_CODEC_NONE : SONDE_CODEC_ZLIB);
+        /* Two bits a byte and a little where four values are equally frequent. */
+        assert_true(stored <= (int64_t)N * n_noise + (int64_t)N * (ELEMENT - n_noise) * 30 / 100);
+        memcpy(copy, out, (size_t)stored);
+        check_ok(sonde_coder_decode(coder, codec, copy, stored, ELEMENT, back, (int64_t)N * ELEMENT,
+                                    &error),
+                 &error);
+        assert_memory_equal(raw, back, (size_t)N * ELEMENT);
+    }
+    free(raw);
+    free(back);
+    free(copy);
+    sonde_coder_destroy(&coder);
+}
+
 static void expect_decode(struct sonde_coder *coder, const uint8_t *data, int64_t n,
                           int64_t raw_bytes, const char *message)
 {
@@ -156,9 +198,8 @@ static void test_layout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_hostile_data),
-        cmocka_unit_test(test_crc32),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_planes),
+        cmocka_unit_test(test_hostile_data), cmocka_unit_test(test_crc32),
         cmocka_unit_test(test_layout),
     };
     return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
