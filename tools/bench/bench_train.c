@@ -1,5 +1,5 @@
-/* Training against the matrix products: forward, backward and update of a model of about a million
- * parameters, and the rate of a model organism. */
+/* Training against the matrix products: forward, backward and update of models of a million and of
+ * sixteen million parameters, and the rate of a model organism. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,13 +10,27 @@
 
 enum {
     N_TOKENS = 256,
-    N_SEQUENCES = 16, /* of a batch */
+    N_SEQUENCES = 16,
 };
 
-static const char config_text[] =
-    "{\"model_type\": \"sonde\", \"hidden_size\": 128, \"num_hidden_layers\": 4, "
-    "\"num_attention_heads\": 4, \"intermediate_size\": 512, \"vocab_size\": 1024, "
-    "\"max_position_embeddings\": 256, \"position\": \"rotary\", \"hidden_act\": \"gelu\"}";
+static const struct work {
+    const char *measure, *config;
+    int64_t batch; /* sequences of a step */
+    int n_steps;   /* of a round */
+} works[] = {
+    { "d 128, 1M weights",
+      "{\"model_type\": \"sonde\", \"hidden_size\": 128, \"num_hidden_layers\": 4, "
+      "\"num_attention_heads\": 4, \"intermediate_size\": 512, \"vocab_size\": 1024, "
+      "\"max_position_embeddings\": 256, \"position\": \"rotary\", \"hidden_act\": \"gelu\"}",
+      N_SEQUENCES, 3 },
+    { "d 768, 16M weights",
+      "{\"model_type\": \"sonde\", \"hidden_size\": 768, \"num_hidden_layers\": 2, "
+      "\"num_attention_heads\": 12, \"intermediate_size\": 3072, \"vocab_size\": 1024, "
+      "\"max_position_embeddings\": 256, \"position\": \"rotary\", \"hidden_act\": \"gelu\"}",
+      4, 1 },
+};
+enum { N_WORKS = sizeof(works) / sizeof(works[0]) };
+
 /* The model of Tiwari, Gupta and Hahn (2025): a layer, 32 wide, no positions. */
 static const char organism_text[] =
     "{\"model_type\": \"sonde\", \"hidden_size\": 32, \"num_hidden_layers\": 1, "
@@ -78,10 +92,11 @@ static enum sonde_status time_steps(struct sonde_trainer *trainer, int n, double
     return status;
 }
 
-static enum sonde_status bench_million(struct sonde_bench *bench, struct sonde_error *error)
+static enum sonde_status bench_steps(struct sonde_bench *bench, const struct work *work,
+                                     struct sonde_error *error)
 {
     struct sonde_trainer_options options = { .rule = sonde_update_defaults(SONDE_UPDATE_ADAMW),
-                                             .batch_sequences = N_SEQUENCES,
+                                             .batch_sequences = work->batch,
                                              .clip_norm = 1,
                                              .pool = bench->pool };
     struct sonde_model *model = NULL;
@@ -90,7 +105,7 @@ static enum sonde_status bench_million(struct sonde_bench *bench, struct sonde_e
     struct sonde_bench_samples limit = { { 0 } }, achieved = { { 0 } };
     double seconds = 0;
     int64_t n_tokens = 0;
-    enum sonde_status status = make_model(config_text, SONDE_INIT_NORMAL, &model, error);
+    enum sonde_status status = make_model(work->config, SONDE_INIT_NORMAL, &model, error);
     if (!status)
         status = random_examples(&examples, sonde_model_spec(model)->d_vocab,
                                  (uint64_t)bench->cli->common.seed, error);
@@ -104,14 +119,14 @@ static enum sonde_status bench_million(struct sonde_bench *bench, struct sonde_e
         status = sonde_bench_limit(bench, &limit.value[r], error);
         limit.value[r] /= 1e9;
         if (!status)
-            status = time_steps(trainer, 3, &seconds, &n_tokens, error);
+            status = time_steps(trainer, work->n_steps, &seconds, &n_tokens, error);
         achieved.value[r] =
             (double)n_tokens / seconds * flops_per_token(sonde_model_spec(model)) / 1e9;
         if (!status)
             status = sonde_bench_progress(bench, "train", r + 1, error);
     }
     if (!status)
-        sonde_bench_add(bench, "train", "d 128, 1M parameters", "GFLOP/s", &limit, &achieved);
+        sonde_bench_add(bench, "train", work->measure, "GFLOP/s", &limit, &achieved);
     sonde_trainer_destroy(&trainer);
     sonde_examples_destroy(&examples);
     sonde_model_close(&model);
@@ -151,6 +166,8 @@ static enum sonde_status bench_organism(struct sonde_bench *bench, struct sonde_
 
 enum sonde_status sonde_bench_train(struct sonde_bench *bench, struct sonde_error *error)
 {
-    enum sonde_status status = bench_million(bench, error);
+    enum sonde_status status = SONDE_STATUS_OK;
+    for (int i = 0; !status && i < N_WORKS; i++)
+        status = bench_steps(bench, &works[i], error);
     return status ? status : bench_organism(bench, error);
 }
