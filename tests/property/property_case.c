@@ -315,7 +315,13 @@ static void draw_edits(struct property_case *c, struct sonde_rng *rng)
     check_ok(sonde_edits_create(&c->edits, text, c->n_edits, c->model.model, NULL, &error), &error);
     c->pass.edits = c->edits;
     c->hook = sonde_edits_hook(&c->pass);
-    if (!sonde_site_set_is_empty(&c->gradients) && sonde_edit_tape_check(&c->hook, 1, &error)) {
+    /* No gradient passes an edited pattern where positions are part of the scores. */
+    const struct sonde_spec *spec = sonde_model_spec(c->model.model);
+    const bool refused = spec->position >= SONDE_POSITION_RELATIVE &&
+                         sonde_site_set_has(sonde_edits_sites(c->edits),
+                                            (struct sonde_site){ SONDE_SITE_PATTERN, 0 });
+    if (!sonde_site_set_is_empty(&c->gradients) &&
+        (refused || sonde_edit_tape_check(&c->hook, 1, &error))) {
         sonde_edits_destroy(&c->edits);
         c->n_edits = 0;
     }
