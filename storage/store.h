@@ -40,7 +40,18 @@ struct sonde_store_model {
     int64_t n_layers, d_model, n_heads, d_vocab, n_ctx;
 };
 
-/* What identifies a run. A resumed run must agree in every field but command_line and n_threads. */
+/* Where the time of a run's sink went, in seconds. */
+struct sonde_store_load {
+    double blocked;     /* put and commit waited for the sink: the model could have gone on */
+    double compressing; /* the writing thread waited for a chunk to be compressed */
+    double writing;     /* it wrote, and waited for the disk */
+};
+/* What a recording that took so many seconds was bounded by: "model" where the sink held it up for
+ * less than a tenth of them, or else "zlib" or "disk". */
+const char *sonde_store_load_bound(const struct sonde_store_load *load, double seconds);
+
+/* What identifies a run. A resumed run must agree in every field but command_line and the
+ * last two. */
 struct sonde_run_info {
     const char *name;         /* NULL = "run-N" */
     const char *command_line; /* as typed */
@@ -51,7 +62,8 @@ struct sonde_run_info {
     uint64_t seed;
     enum sonde_codec codec;
     bool resume;
-    int n_threads; /* that compress; 0 = as many as there are cores */
+    int n_threads;                 /* that compress; 0 = as many as there are cores */
+    struct sonde_store_load *load; /* filled in by finish; may be NULL */
 };
 /* Begins a run and gives the sink that writes it. put() narrows and copies on the caller's thread;
  * compressing and writing happen on threads of the sink's own behind a bounded queue (queue_bytes,

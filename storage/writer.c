@@ -91,10 +91,12 @@ static struct writer_item *make_item(const struct sonde_sequence *sequence)
  */
 static enum sonde_status wait_room(struct writer *writer, int64_t bytes, struct sonde_error *error)
 {
+    double begin = sonde_writer_now();
     pthread_mutex_lock(&writer->mutex);
     while (writer->status == SONDE_STATUS_OK && writer->first &&
            writer->queued_bytes + bytes > writer->queue_limit)
         pthread_cond_wait(&writer->changed, &writer->mutex);
+    writer->load.blocked += sonde_writer_now() - begin;
     enum sonde_status status = earlier_failure(writer, error);
     struct sonde_chunk *spare = writer->spare;
     writer->spare = NULL;
@@ -170,9 +172,11 @@ static enum sonde_status writer_commit(struct sonde_sink *sink, struct sonde_err
     struct writer_item *item = make_commit(writer);
     if (!item)
         return sonde_error_memory(error, "a commit");
+    double begin = sonde_writer_now();
     pthread_mutex_lock(&writer->mutex);
     while (writer->status == SONDE_STATUS_OK && writer->n_commits > 0)
         pthread_cond_wait(&writer->changed, &writer->mutex);
+    writer->load.blocked += sonde_writer_now() - begin;
     enum sonde_status status = earlier_failure(writer, error);
     if (status == SONDE_STATUS_OK) {
         writer->n_commits++;
@@ -238,7 +242,12 @@ static enum sonde_status writer_finish(struct sonde_sink *sink, struct sonde_err
         if (chunk)
             sonde_chunk_push(&writer->mark->chunks, chunk);
     }
+    double begin = sonde_writer_now();
     sonde_writer_end(writer, ITEM_FINISH);
+    writer->load.blocked += sonde_writer_now() - begin;
+    writer->load.writing -= writer->load.compressing; /* was counted in it */
+    if (writer->load_out)
+        *writer->load_out = writer->load;
     enum sonde_status status = earlier_failure(writer, error);
     destroy(writer);
     return status;
@@ -305,6 +314,7 @@ static enum sonde_status create_sink(struct sonde_store *store, int64_t run,
                                         .finish = writer_finish,
                                         .abandon = writer_abandon };
     writer->store = store;
+    writer->load_out = info->load;
     writer->n_streams = n_streams;
     writer->queue_limit = queue_bytes > 0 ? queue_bytes : QUEUE_BYTES_DEFAULT;
     writer->streams = malloc(((size_t)n_streams + 1) * sizeof(*streams));
@@ -329,6 +339,13 @@ static enum sonde_status create_sink(struct sonde_store *store, int64_t run,
     *out = &writer->sink;
     *n_done = done;
     return SONDE_STATUS_OK;
+}
+
+const char *sonde_store_load_bound(const struct sonde_store_load *load, double seconds)
+{
+    if (load->blocked < 0.1 * seconds)
+        return "model";
+    return load->compressing > load->writing ? "zlib" : "disk";
 }
 
 /* Sequences of a run that is complete. */

@@ -35,9 +35,10 @@ struct writer {
     pthread_t thread;
     pthread_t flusher;
     bool has_flusher;
-    int n_encoders;        /* that were started */
-    pthread_t *encoders;   /* [n_encoders] */
-    sqlite3_file *file;    /* of the store */
+    int n_encoders;                    /* that were started */
+    pthread_t *encoders;               /* [n_encoders] */
+    struct sonde_store_load *load_out; /* of the caller; may be NULL */
+    sqlite3_file *file;                /* of the store */
     int64_t unflushed;     /* of the writing thread: bytes written since a flush was asked for */
     pthread_mutex_t mutex; /* guards everything below */
     pthread_cond_t changed;
@@ -48,6 +49,7 @@ struct writer {
     int64_t n_commits; /* that are still to be done */
     bool flush;        /* is asked for */
     bool closing;      /* the threads end when they have nothing to do */
+    struct sonde_store_load load;
     enum sonde_status status;
     struct sonde_error error;
 };
@@ -59,6 +61,7 @@ SONDE_MUST_USE enum sonde_status sonde_writer_start(struct writer *writer, int n
 void sonde_writer_push(struct writer *writer, struct writer_item *item);
 /* Chunks of an item go before the encoders, or are ready where there are none. */
 void sonde_writer_offer(struct writer *writer, const struct writer_item *item);
+double sonde_writer_now(void); /* seconds of a clock that only goes forward */
 /* Queues the mark as `kind`, with what it holds, and waits for all threads to end. */
 void sonde_writer_end(struct writer *writer, enum writer_item_kind kind);
 

@@ -1,8 +1,16 @@
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/base/thread.h"
 #include "storage/writer.h"
+
+double sonde_writer_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 
 /* --- encoding --- */
 
@@ -134,8 +142,12 @@ static enum sonde_status wait_ready(struct writer *writer, const struct sonde_ch
                                     struct sonde_error *error)
 {
     pthread_mutex_lock(&writer->mutex);
-    while (chunk->state != SONDE_CHUNK_READY)
-        pthread_cond_wait(&writer->changed, &writer->mutex);
+    if (chunk->state != SONDE_CHUNK_READY) {
+        double begin = sonde_writer_now();
+        while (chunk->state != SONDE_CHUNK_READY)
+            pthread_cond_wait(&writer->changed, &writer->mutex);
+        writer->load.compressing += sonde_writer_now() - begin;
+    }
     enum sonde_status status = writer->status;
     if (status != SONDE_STATUS_OK)
         *error = writer->error;
@@ -247,10 +259,11 @@ static struct sonde_chunk *keep_chunks(struct writer *writer, struct writer_item
 }
 
 /* The item leaves the queue only when it is done, so that the queue's limit covers it. */
-static void drop_item(struct writer *writer, struct writer_item *item, enum sonde_status status,
-                      const struct sonde_error *error)
+static void drop_item(struct writer *writer, struct writer_item *item, double seconds,
+                      enum sonde_status status, const struct sonde_error *error)
 {
     pthread_mutex_lock(&writer->mutex);
+    writer->load.writing += seconds;
     keep_failure(writer, status, error);
     /* A failed item may have left some of its chunks to the encoders. */
     for (const struct sonde_chunk *chunk = item->chunks.first; chunk; chunk = chunk->next)
@@ -277,12 +290,13 @@ static void *write_items(void *ctx)
     for (bool go_on = true; go_on;) {
         struct writer_item *item = take_item(writer);
         go_on = item->kind == ITEM_SEQUENCE || item->kind == ITEM_COMMIT;
+        double begin = sonde_writer_now();
         if (status == SONDE_STATUS_OK)
             status = write_item(writer, item, &error);
         /* What was begun is given up at once: nobody should wait for the lock of a failed run. */
         if (status != SONDE_STATUS_OK)
             sonde_db_rollback(writer->store);
-        drop_item(writer, item, status, &error);
+        drop_item(writer, item, sonde_writer_now() - begin, status, &error);
     }
     sonde_db_rollback(writer->store);
     return NULL;

@@ -195,6 +195,43 @@ static void test_runs(void **state)
     fixture_finish(&f);
 }
 
+/* Time is found where it went: chunks that nobody compresses keep nobody waiting, and a sink with
+ * room for nothing blocks its caller for as long as it works. */
+static void test_load(void **state)
+{
+    (void)state;
+    for (int zlib = 0; zlib < 2; zlib++) {
+        struct fixture f;
+        struct sonde_error error = { 0 };
+        struct sonde_store *store = NULL;
+        struct sonde_sink *sink = NULL;
+        struct sonde_store_load load = { 0 };
+        int64_t n_done = 0;
+        fixture_init(&f);
+        fixture_add(&f, "hook_embed", SONDE_ROWS_TOKEN, SONDE_DTYPE_F32, 3000, 0);
+        f.T_max = 60;
+        f.codec = zlib ? SONDE_CODEC_ZLIB : SONDE_CODEC_NONE;
+        struct sonde_store_model model = fixture_model();
+        struct sonde_run_info info = fixture_info(&f, "a", false);
+        info.n_threads = 1;
+        info.load = &load;
+        check_ok(sonde_store_open(&store, f.path, SONDE_STORE_CREATE, &error), &error);
+        check_ok(sonde_store_begin_run(store, &model, &info, f.streams, f.n_streams, 1, &sink,
+                                       &n_done, &error),
+                 &error);
+        fixture_put(&f, sink, 0, 20, 100);
+        check_ok(sink->finish(sink, &error), &error);
+        assert_true(load.blocked > 0 && load.writing > 0);
+        assert_true(zlib ? load.compressing > 0 : load.compressing == 0);
+        sonde_store_close(&store);
+        fixture_finish(&f);
+    }
+    const struct sonde_store_load idle = { 0.9, 5, 1 }, zlib = { 2, 5, 1 }, disk = { 2, 1, 5 };
+    assert_string_equal(sonde_store_load_bound(&idle, 10), "model");
+    assert_string_equal(sonde_store_load_bound(&zlib, 10), "zlib");
+    assert_string_equal(sonde_store_load_bound(&disk, 10), "disk");
+}
+
 static void execute(const struct fixture *f, const char *sql)
 {
     sqlite3 *db = NULL;
@@ -237,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sequences),
         cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_load),
         cmocka_unit_test(test_version_1),
     };
     return cmocka_run_group_tests_name("store scale", tests, NULL, NULL);
