@@ -48,6 +48,9 @@ void sonde_bench_destroy_products(struct sonde_bench_products **products);
 
 SONDE_MUST_USE enum sonde_status sonde_bench_gemm(struct sonde_bench *bench,
                                                   struct sonde_error *error);
+/* Of gemm: linear layers by OpenBLAS and, where it is built in, oneDNN in f32 and bf16. */
+SONDE_MUST_USE enum sonde_status sonde_bench_linear(struct sonde_bench *bench,
+                                                    struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_bench_forward(struct sonde_bench *bench,
                                                      struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_bench_record(struct sonde_bench *bench,

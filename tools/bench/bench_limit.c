@@ -97,5 +97,5 @@ enum sonde_status sonde_bench_gemm(struct sonde_bench *bench, struct sonde_error
     }
     if (!status)
         sonde_bench_add(bench, "gemm", "all threads", "GFLOP/s", &limit, &achieved);
-    return status;
+    return status ? status : sonde_bench_linear(bench, error);
 }
