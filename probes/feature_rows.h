@@ -24,6 +24,7 @@ struct sonde_feature_rows {
     const int64_t *first, *count; /* [n] each */
     /* Rows whose token has one of these flags are left out of an average; 0 = none. */
     uint32_t skip_flags;
+    bool once; /* few passes are to come: rows are read in each, whatever the budget */
 };
 
 struct sonde_features {

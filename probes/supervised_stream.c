@@ -276,6 +276,9 @@ static enum sonde_status open_features(const struct sonde_supervised *s,
     int64_t wanted = (int64_t)16 * sonde_pool_threads(s->run->args->pool);
     n_slots = n_slots < 1 ? 1 : n_slots > wanted ? wanted : n_slots;
     struct sonde_feature_rows rows = sonde_dataset_rows(d);
+    /* A closed form for a given penalty is one pass; all else comes back to the rows. */
+    rows.once = s->options.method != SONDE_LINEAR_LOGISTIC && s->options.l2 >= 0 &&
+                !s->options.control && !s->options.save_direction;
     return sonde_features_open_lazy(out, source, stream, &rows, mem - fixed - n_slots * per_slot,
                                     n_slots, s->run->args->pool, error);
 }
