@@ -141,7 +141,7 @@ static bool forget_peak(void)
 
 static void check_peak(const char *dtype, int64_t size)
 {
-    char folder[] = "/tmp/sonde-memory-XXXXXX";
+    char folder[] = "sonde-memory-XXXXXX";
     struct sonde_error error = { 0 };
     const struct sonde_model_options options = { .allow_missing_tokenizer = true };
     struct sonde_model *model = NULL;
