@@ -8,6 +8,7 @@
 
 #include "core/tensor/gemm.h"
 #include "core/tensor/linalg.h"
+#include "core/tensor/vector.h"
 #include "probes/feature_gram.h"
 
 /* n D^2 up to which the gram is computed in double. */
@@ -22,7 +23,7 @@ struct moment_pass {
     const float *z;         /* [n, D] */
 };
 
-/* Sums of a stripe of columns, row by row. */
+/* Sums of a stripe of columns, row by row; the mean of classes follows from theirs. */
 static void add_sums(void *ctx, int64_t stripe)
 {
     const struct moment_pass *pass = ctx;
@@ -30,17 +31,18 @@ static void add_sums(void *ctx, int64_t stripe)
     const struct sonde_moments *m = pass->moments;
     int64_t begin = stripe * STRIPE, left = m->width - begin;
     int64_t n_columns = left < STRIPE ? left : STRIPE;
-    double *mean = m->mean + begin;
+    const struct sonde_vector_kernels *kernels = sonde_vector_kernels();
     for (int64_t i = 0; i < pass->n; i++) {
         int64_t sample = problem->sample[pass->first + i];
-        int64_t row = problem->real ? 0 : problem->target[sample];
-        double weight = problem->real ? problem->real[sample] - m->y_mean : 1.0;
         const float *z = pass->z + i * m->width + begin;
-        double *sum = m->sum + row * m->width + begin;
-        for (int64_t d = 0; d < n_columns; d++) {
-            sum[d] += weight * (double)z[d];
-            mean[d] += (double)z[d];
+        if (!problem->real) {
+            kernels->accumulate(m->sum + problem->target[sample] * m->width + begin, z, n_columns);
+            continue;
         }
+        double weight = problem->real[sample] - m->y_mean, *sum = m->sum + begin;
+        kernels->accumulate(m->mean + begin, z, n_columns);
+        for (int64_t d = 0; d < n_columns; d++)
+            sum[d] += weight * (double)z[d];
     }
 }
 
@@ -187,6 +189,9 @@ enum sonde_status sonde_moments_fit(struct sonde_moments *out,
     enum sonde_status status = first_scale(problem, options, wants_gram, &scale, error);
     if (!status)
         status = fill_moments(&m, problem, &scale, wants_gram, error);
+    for (int64_t c = 0; c < m.n_sums && !problem->real && !status; c++)
+        for (size_t d = 0; d < width; d++)
+            m.mean[d] += m.sum[(size_t)c * width + d];
     for (size_t d = 0; d < width && !status && wants_gram; d++)
         square[d] = m.gram[d * width + d] - m.mean[d] * (m.mean[d] / (double)m.n);
     if (!status)
