@@ -120,11 +120,12 @@ static enum sonde_status read_wave(struct value_reading *r, int64_t n_blocks,
     return status;
 }
 
-static int64_t wave_bytes(const struct value_reading *r, int threads)
+static int64_t wave_bytes(const struct value_reading *r, const struct sonde_pool *pool)
 {
     int64_t entry = 2 * (r->values->k * (int64_t)sizeof(struct sonde_top_entry) + 8);
     int64_t block = SONDE_SCAN_ROWS * (r->D * (int64_t)sizeof(float) + r->n_slices * entry);
-    return threads * (block + sonde_scan_worker_bytes(r->model, SONDE_SCAN_ROWS));
+    return r->wave_blocks * block +
+           sonde_pool_threads(pool) * sonde_scan_worker_bytes(r->model, SONDE_SCAN_ROWS);
 }
 
 static enum sonde_status read_values(struct value_reading *r, struct sonde_pool *pool,
@@ -166,10 +167,14 @@ static enum sonde_status read_values(struct value_reading *r, struct sonde_pool 
 static enum sonde_status plan_wave(struct value_reading *r, int64_t mem_bytes,
                                    struct sonde_pool **pool, struct sonde_error *error)
 {
-    if (wave_bytes(r, sonde_pool_threads(*pool)) > mem_bytes)
+    int64_t n_blocks = (r->values->F + SONDE_SCAN_ROWS - 1) / SONDE_SCAN_ROWS;
+    r->wave_blocks = sonde_scan_wave_blocks(*pool);
+    r->wave_blocks = r->wave_blocks < n_blocks ? r->wave_blocks : n_blocks;
+    if (wave_bytes(r, *pool) > mem_bytes) {
         *pool = NULL;
-    r->wave_blocks = sonde_pool_threads(*pool);
-    int64_t bytes = wave_bytes(r, sonde_pool_threads(*pool));
+        r->wave_blocks = 1;
+    }
+    int64_t bytes = wave_bytes(r, *pool);
     if (bytes <= mem_bytes)
         return SONDE_STATUS_OK;
     char need[SONDE_FORMAT_F64_MAX], have[SONDE_FORMAT_F64_MAX];

@@ -10,6 +10,7 @@
 #include "probes/lens_figure.h"
 #include "probes/lens_read.h"
 #include "probes/select.h"
+#include "probes/vocabulary_scan.h"
 
 enum {
     TABLE_SEQUENCES_MAX = 8, /* of --sequence all: that many are written out position by position */
@@ -51,7 +52,7 @@ struct lens {
     struct sonde_buf text;
 };
 
-/* Buffers of a wave of blocks: one block a thread. Blocks go on over the end of a sequence. */
+/* Buffers of a wave of blocks. Blocks go on over the end of a sequence. */
 struct wave {
     int64_t n_blocks, block_rows;
     struct sonde_pool *pool;            /* NULL where the budget is for one thread */
@@ -165,15 +166,16 @@ static void wave_finish(struct wave *w)
     free(w->top);
 }
 
-static int64_t wave_bytes(const struct lens *l, int threads, int64_t rows)
+static int64_t wave_bytes(const struct lens *l, const struct wave *w)
 {
     const struct sonde_spec *spec = sonde_model_spec(l->model);
     int64_t reading =
         (int64_t)sizeof(struct sonde_lens_reading) + l->k * (int64_t)sizeof(struct sonde_top_entry);
     int64_t site = spec->d_model * (int64_t)sizeof(float) + reading;
     int64_t recorded = l->logits_stream >= 0 ? spec->d_vocab * (int64_t)sizeof(float) : 0;
-    return threads * rows * (l->n_sites * site + recorded) +
-           sonde_lens_read_bytes(l->model, threads, threads, l->n_sites * rows, l->k);
+    return w->n_blocks * w->block_rows * (l->n_sites * site + recorded) +
+           sonde_lens_read_bytes(l->model, sonde_pool_threads(w->pool), w->n_blocks,
+                                 l->n_sites * w->block_rows, l->k);
 }
 
 /* The rows of a block do not depend on the budget: with too little of it one thread works alone. */
@@ -184,10 +186,12 @@ static enum sonde_status plan_wave(struct wave *w, const struct lens *l, struct 
     w->block_rows =
         sonde_lens_block_rows(sonde_model_spec(l->model)->d_vocab, l->n_sites, with_logits);
     w->pool = l->run->args->pool;
-    if (wave_bytes(l, sonde_pool_threads(w->pool), w->block_rows) > mem)
+    w->n_blocks = sonde_scan_wave_blocks(w->pool);
+    if (wave_bytes(l, w) > mem) {
         w->pool = NULL;
-    w->n_blocks = sonde_pool_threads(w->pool);
-    int64_t bytes = wave_bytes(l, sonde_pool_threads(w->pool), w->block_rows);
+        w->n_blocks = 1;
+    }
+    int64_t bytes = wave_bytes(l, w);
     if (bytes <= mem)
         return SONDE_STATUS_OK;
     char need[SONDE_FORMAT_F64_MAX], have[SONDE_FORMAT_F64_MAX];

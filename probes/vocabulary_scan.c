@@ -38,6 +38,12 @@ int64_t sonde_scan_slices(const struct sonde_model *model)
     return n_tiles < SONDE_SCAN_SLICES_MAX ? n_tiles : SONDE_SCAN_SLICES_MAX;
 }
 
+int64_t sonde_scan_wave_blocks(const struct sonde_pool *pool)
+{
+    int threads = sonde_pool_threads(pool);
+    return threads > 1 ? 2 * threads : 1;
+}
+
 int64_t sonde_scan_worker_bytes(const struct sonde_model *model, int64_t n_rows)
 {
     const struct sonde_spec *spec = sonde_model_spec(model);

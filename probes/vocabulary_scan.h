@@ -17,7 +17,7 @@
 #include "core/base/status.h"
 #include "core/model/model.h"
 
-enum { SONDE_SCAN_ROWS = 1024, SONDE_SCAN_SLICES_MAX = 4 };
+enum { SONDE_SCAN_ROWS = 1024, SONDE_SCAN_SLICES_MAX = 8 };
 
 /* Scores of a block's rows for entries [first, first + count) of the vocabulary, to be read or
  * overwritten until the call returns. Slices of a block are taken at the same time by different
@@ -46,6 +46,9 @@ SONDE_MUST_USE enum sonde_status sonde_scan_run(const struct sonde_scan *scan,
 /* Slices of the vocabulary, and entries of a tile (the last of a slice may have fewer). */
 int64_t sonde_scan_slices(const struct sonde_model *model);
 int64_t sonde_scan_tile_entries(const struct sonde_model *model);
+/* Blocks to hand over at once: two a thread, so that at the end of a wave threads of unequal speed
+ * wait for each other a short time only. */
+int64_t sonde_scan_wave_blocks(const struct sonde_pool *pool);
 /* Memory of one worker for blocks of at most n_rows rows. */
 int64_t sonde_scan_worker_bytes(const struct sonde_model *model, int64_t n_rows);
 
