@@ -6,6 +6,7 @@
 #include "core/base/num.h"
 #include "core/model/edit_tape.h"
 #include "core/tensor/gemm.h"
+#include "core/tensor/target.h"
 
 #define QUEUE_BYTES_MAX ((int64_t)64 << 20)
 /* What else the process takes: libraries, SQLite's page cache and the chunks under way (measured at
@@ -140,19 +141,36 @@ static enum sonde_status describe_options(const struct sonde_recording *r, struc
     return sonde_buf_status(out, error);
 }
 
+/* What bits depend on: the BLAS and its kernel, what computes products instead of it, the vectors,
+ * and whether several sequences share a pass. */
+static void describe_machine(struct sonde_recording *r, struct sonde_buf *out)
+{
+    const char *compute = sonde_model_compute_name(r->model);
+    if (r->packing == SONDE_PACKING_AUTO)
+        r->packing =
+            sonde_model_rows_stand_alone(r->model) ? SONDE_PACKING_ALWAYS : SONDE_PACKING_NEVER;
+    sonde_buf_printf(out, "%s%s%s, vectors for %s, %s", sonde_gemm_library(), compute ? ", " : "",
+                     compute ? compute : "", sonde_target_name(sonde_target_here()),
+                     r->packing == SONDE_PACKING_ALWAYS ? "sequences in packs"
+                                                        : "each sequence alone");
+}
+
 static enum sonde_status begin_run(struct sonde_recording *r, const char *name, const char *input,
                                    const struct sonde_edits *edits, struct sonde_sink **sink,
                                    struct sonde_error *error)
 {
     struct sonde_buf parameters = { 0 }, edit_list = { 0 }, machine = { 0 };
-    const char *hash = NULL, *compute = sonde_model_compute_name(r->model);
+    const char *hash = NULL;
     enum sonde_status status = sonde_model_hash(r->model, &hash, error);
     if (!status)
         status = describe_options(r, &parameters, error);
     if (!status && edits)
         status = sonde_edits_describe(edits, &edit_list, error);
-    sonde_buf_printf(&machine, "%s%s%s", sonde_gemm_library(), compute ? ", " : "",
-                     compute ? compute : "");
+    int n_threads = (int)r->cli->common.threads;
+    if (!status) /* before the first product, which would wait for room for ever */
+        status = sonde_gemm_check_room(&n_threads, error);
+    if (!status)
+        describe_machine(r, &machine);
     if (!status)
         status = sonde_buf_status(&machine, error);
     if (!status && !r->store)
@@ -229,6 +247,7 @@ enum sonde_status sonde_recording_run(struct sonde_recording *r, const char *nam
         .skip_sequences = r->n_done,
         .hooks = &hook,
         .n_hooks = edits != NULL,
+        .packing = r->packing,
         .progress = &r->cli->progress,
     };
     status = sonde_recorder_run(r->model, reader, sink, &recorder, &r->stats, error);

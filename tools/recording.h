@@ -38,7 +38,8 @@ struct sonde_recording {
     struct sonde_loss_input loss; /* where there are gradients */
     struct sonde_stream *streams; /* [n_streams] of values, then of gradients */
     int64_t n_streams;
-    struct sonde_store *store; /* NULL before the first run */
+    struct sonde_store *store;  /* NULL before the first run */
+    enum sonde_packing packing; /* AUTO before the first run, then what the model allows */
     /* Of the run that was recorded last. */
     int64_t n_done;    /* sequences that an earlier attempt left */
     bool was_complete; /* resume of a run that had nothing left to do */

@@ -6,9 +6,16 @@
 #include "core/model/model_internal.h"
 #include "core/tensor/ops.h"
 
-/* Outputs that are tried: a product is cut into panels of a multiple of 256 outputs and at most
- * 1024, so that this many and a rest that depends on the whole show all that there are. */
-enum { OUTPUTS = 3072, ROWS_MAX = 257 };
+enum { ROWS_MAX = 257 };
+
+/* Outputs that are tried: a product is cut into panels of 256 to 1024 outputs, a multiple of 256
+ * that is 256 from 2048 inputs on. So this many, and a rest that depends on the whole, show all
+ * panels that there are. */
+static int64_t tried_outputs(int64_t n_in, int64_t n_out)
+{
+    const int64_t step = n_in >= 2048 ? 512 : n_in >= 1024 ? 1024 : 3072;
+    return n_out < 2 * step ? n_out : n_out % step + step;
+}
 
 struct shapes {
     struct shape {
@@ -21,9 +28,7 @@ struct shapes {
 static void add_shape(struct shapes *shapes, int64_t n_in, int64_t n_out, bool transposed,
                       bool bias)
 {
-    if (n_out >= 2 * OUTPUTS) {
-        n_out = n_out % OUTPUTS + OUTPUTS;
-    }
+    n_out = tried_outputs(n_in, n_out);
     for (int i = 0; i < shapes->n; i++) {
         const struct shape *s = &shapes->shape[i];
         if (s->n_in == n_in && s->n_out == n_out && s->transposed == transposed &&
