@@ -31,7 +31,9 @@ static const struct sonde_cli_option options[] = {
     PART(gemm, false,                                                                              \
          "  gemm: matrix products on all threads at once")                                         \
     PART(forward, true,                                                                            \
-         "  forward: the forward pass, of the matrix products' rate; recording")                   \
+         "  forward: the forward pass, of the matrix products' rate")                              \
+    PART(record, true,                                                                             \
+         "  record: tokens a second with sites recorded, of those with nothing recorded")          \
     PART(store, false,                                                                             \
          "  store: writing and reading, of a plain file's rate in $TMPDIR")                        \
     PART(probe, false,                                                                             \

@@ -212,7 +212,7 @@ $ sonde report s.db
 ! sonde report: where to? -o FILE.html
 ? 2
 $ sonde bench nothing
-! sonde bench: unknown part 'nothing'; expected gemm, forward, store, probe, lens, kv, train, figure or all
+! sonde bench: unknown part 'nothing'; expected gemm, forward, record, store, probe, lens, kv, train, figure or all
 ? 2
 $ sonde completion fish
 ! sonde completion: unknown shell 'fish'; expected bash
