@@ -117,9 +117,9 @@ static void all_neurons_against_all_tokens(void **state)
             assert_true(above < WIDE_K);
         }
     }
-    /* The least budget that is allowed, one thread alone: the same bits. */
+    /* Down to about the least budget that is allowed, one thread alone: the same bits. */
     int64_t refused = 0, enough = 1 << 28;
-    while (enough - refused > 1024) {
+    while (enough - refused > 1 << 20) {
         int64_t mem = refused + (enough - refused) / 2;
         bool ok =
             sonde_kv_values_read(&again, model, 0, WIDE_K, mem, pool, &error) == SONDE_STATUS_OK;
