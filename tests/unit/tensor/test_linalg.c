@@ -194,10 +194,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cholesky_solve),
-        cmocka_unit_test(test_cholesky_inverse_factor),
-        cmocka_unit_test(test_eigen_symmetric),
-        cmocka_unit_test(test_svd),
+        cmocka_unit_test(test_cholesky_solve),  cmocka_unit_test(test_cholesky_inverse_factor),
+        cmocka_unit_test(test_eigen_symmetric), cmocka_unit_test(test_svd),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
