@@ -22,7 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FIGURES = os.path.join(HERE, "instructions.txt")
 LIMIT = 0.03
 PACKAGES = ("libc6", "libopenblas0-pthread", "liblapacke", "libsqlite3-0", "zlib1g", "libpng16-16",
-            "libjansson4", "liblbfgs0", "libdnnl2")
+            "libjansson4", "liblbfgs0")
 ONE_THREAD = ("--threads", "1", "-q")
 RECORD = ("SONDE", "record", "tiny", "--formal", "dyck-1:n=100,len=2..40,ids=T()", "--sites",
           "resid", *ONE_THREAD, "-o")
@@ -61,12 +61,9 @@ def conditions(build):
         options = {option["name"]: option["value"] for option in json.load(file)}
     with open(os.path.join(build, "compile_commands.json")) as file:
         compiler = first_line(json.load(file)[0]["command"].split()[0], "--version")
-    linked = subprocess.run(["ldd", os.path.join(build, "tools", "sonde")], capture_output=True,
-                            text=True).stdout
     lines = ["compiler: %s, %s" % (compiler, options["buildtype"]),
              "valgrind: " + first_line("valgrind", "--version"),
-             "processor: %s, %s AVX2" % (os.uname().machine, "with" if avx2 else "without"),
-             "oneDNN: " + ("linked" if "libdnnl" in linked else "not linked")]
+             "processor: %s, %s AVX2" % (os.uname().machine, "with" if avx2 else "without")]
     for package in PACKAGES:
         version = first_line("dpkg-query", "-W", "-f", "${Version}\n", package) or "none"
         lines.append("%s: %s" % (package, version))
