@@ -59,6 +59,9 @@ SONDE_MUST_USE enum sonde_status sonde_bench_store(struct sonde_bench *bench,
                                                    struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_bench_probe(struct sonde_bench *bench,
                                                    struct sonde_error *error);
+/* The lines of the mlp probe, of the part `probe`. */
+SONDE_MUST_USE enum sonde_status sonde_bench_mlp(struct sonde_bench *bench,
+                                                 struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_bench_lens(struct sonde_bench *bench,
                                                   struct sonde_error *error);
 SONDE_MUST_USE enum sonde_status sonde_bench_kv(struct sonde_bench *bench,

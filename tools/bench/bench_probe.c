@@ -289,5 +289,5 @@ enum sonde_status sonde_bench_probe(struct sonde_bench *bench, struct sonde_erro
         sonde_bench_add(bench, "probe", "4 layers, of one", "layers/s", &f.one, &f.all);
     free_rows(&rows);
     free_layers(&layers);
-    return status;
+    return status ? status : sonde_bench_mlp(bench, error);
 }
