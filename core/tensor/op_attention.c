@@ -26,6 +26,7 @@ enum {
     ROWS = SONDE_ATTENTION_ROWS,
     GROUP = SONDE_ATTENTION_GROUP,
     PANEL = SONDE_ATTENTION_PANEL,
+    AHEAD = 12,                /* rows */
     SPREAD_PRODUCTS = 1 << 18, /* fewer multiply-adds are not worth waking the other threads */
 };
 
@@ -50,6 +51,14 @@ struct sonde_attention_block sonde_attention_block(const struct sonde_attention 
     return b;
 }
 
+/* Rows of one head lie far apart, where the processor does not look ahead by itself. */
+static void fetch_row(const float *row, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += SONDE_PRODUCT_LANES) {
+        __builtin_prefetch(row + i);
+    }
+}
+
 /* to[E, PANEL] = the transposed rows of the panel's keys, 0 where there is no key. */
 static void lay_out_keys(const struct sonde_attention *a, int64_t kv_head, int64_t panel, float *to)
 {
@@ -60,6 +69,9 @@ static void lay_out_keys(const struct sonde_attention *a, int64_t kv_head, int64
     int64_t j = 0;
     for (; j + 4 <= n; j += 4, from += 4 * stride) {
         int64_t e = 0;
+        for (int64_t i = 0; i < 4 && j + AHEAD + i < n; i++) {
+            fetch_row(from + (AHEAD + i) * stride, d_head);
+        }
         for (; e + 4 <= d_head; e += 4) {
             four r0, r1, r2, r3;
             memcpy(&r0, from + e, sizeof(four));
@@ -108,6 +120,9 @@ static void lay_out_values(const struct sonde_attention *a, int64_t kv_head, int
     const int64_t n = sonde_min_i64(PANEL, a->v.dim[0] - first);
     const float *from = a->v.data + first * a->v.stride[0] + kv_head * a->v.stride[1];
     for (int64_t j = 0; j < n; j++) {
+        if (j + AHEAD < n) {
+            fetch_row(from + (j + AHEAD) * a->v.stride[0], d_head);
+        }
         memcpy(to + j * stride, from + j * a->v.stride[0], (size_t)d_head * sizeof(float));
         for (int64_t e = d_head; e < stride; e++) {
             to[j * stride + e] = 0.0f;
