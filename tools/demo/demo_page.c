@@ -219,7 +219,7 @@ void sonde_demo_next(struct sonde_demo *demo)
     sonde_buf_puts(&report, " -o ");
     sonde_cli_quote(&report, sonde_demo_path(demo, "counter.html"));
     add_line(demo, s, sonde_demo_print(demo, "%s", report.data ? report.data : ""));
-    add_line(demo, s, "sonde generate english --prompt 'a physician is'");
+    add_line(demo, s, "sonde generate english --prompt 'a violin is'");
     add_line(demo, s, "sonde info english");
     add_line(demo, s, "sonde models");
     sonde_buf_finish(&report);
