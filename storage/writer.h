@@ -48,6 +48,7 @@ struct writer {
     int64_t queued_bytes, spare_bytes;
     int64_t n_commits; /* that are still to be done */
     bool flush;        /* is asked for */
+    bool flushing;     /* is under way */
     bool closing;      /* the threads end when they have nothing to do */
     struct sonde_store_load load;
     enum sonde_status status;

@@ -107,6 +107,7 @@ static void *flush_file(void *ctx)
         if (writer->closing)
             break;
         writer->flush = false;
+        writer->flushing = true;
         pthread_mutex_unlock(&writer->mutex);
         int code = file && file->pMethods
                        ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY)
@@ -118,9 +119,25 @@ static void *flush_file(void *ctx)
                                   writer->store->path, sqlite3_errstr(code));
         pthread_mutex_lock(&writer->mutex);
         keep_failure(writer, status, &error);
+        writer->flushing = false;
+        pthread_cond_broadcast(&writer->changed);
     }
     pthread_mutex_unlock(&writer->mutex);
     return NULL;
+}
+
+/* Waits until no flush is asked for or under way; its failure is the commit's: SQLite's own sync
+ * would not be told of it. */
+static enum sonde_status await_flush(struct writer *writer, struct sonde_error *error)
+{
+    pthread_mutex_lock(&writer->mutex);
+    while (writer->flush || writer->flushing)
+        pthread_cond_wait(&writer->changed, &writer->mutex);
+    enum sonde_status status = writer->status;
+    if (status != SONDE_STATUS_OK)
+        *error = writer->error;
+    pthread_mutex_unlock(&writer->mutex);
+    return status;
 }
 
 static void count_written(struct writer *writer, int64_t bytes)
@@ -186,6 +203,8 @@ static enum sonde_status write_commit(struct writer *writer, const struct writer
     if (status == SONDE_STATUS_OK)
         status = sonde_append_flush(writer->append, error);
     if (status == SONDE_STATUS_OK)
+        status = await_flush(writer, error);
+    if (status == SONDE_STATUS_OK)
         status = sonde_db_exec(writer->store, "COMMIT", error);
     if (status == SONDE_STATUS_OK)
         status = sonde_db_begin_write(writer->store, error);
@@ -200,6 +219,8 @@ static enum sonde_status write_finish(struct writer *writer, const struct writer
         status = write_chunks(writer, item, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_append_complete(writer->append, error);
+    if (status == SONDE_STATUS_OK)
+        status = await_flush(writer, error);
     if (status == SONDE_STATUS_OK)
         status = sonde_db_exec(writer->store, "COMMIT", error);
     if (status != SONDE_STATUS_OK)
