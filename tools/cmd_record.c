@@ -77,6 +77,7 @@ struct job {
     bool was_complete;
     int64_t n_nonfinite;
     /* Of the first one: its controls take the same input. */
+    const char *bounded_by; /* see recording.h */
     int64_t n_done;
     struct sonde_recorder_stats stats;
     double began;
@@ -147,6 +148,7 @@ static enum sonde_status record(struct job *r, struct sonde_error *error)
                                      sonde_input_reader(r->input), error);
     r->n_done = r->recording.n_done;
     r->stats = r->recording.stats;
+    r->bounded_by = r->recording.bounded_by;
     r->was_complete = r->recording.was_complete;
     r->n_nonfinite = r->recording.stats.n_nonfinite;
     return status;
@@ -363,6 +365,8 @@ static enum sonde_status report(struct job *r, struct sonde_result *result,
             t.rows += streams[s].stream.n_rows;
         }
         sonde_result_parameter_text(result, "run", run->name);
+        if (r->bounded_by)
+            sonde_result_parameter_text(result, "bounded_by", r->bounded_by);
         if (r->options->resume)
             sonde_result_parameter_i64(result, "resumed_at", r->n_done);
         bool alone = runs.n == 1;
@@ -429,7 +433,8 @@ const struct sonde_command sonde_command_record = {
         "resumed ends in the same bytes as an uninterrupted one. Edits are kept with the run "
         "(`sonde info`); what is recorded is what the rest of the pass used. Gradients are of "
         "each sequence's own loss, go through edits, and take more memory: where --mem does not "
-        "hold a whole backward pass, it goes block by block, with the same bits.\n"
+        "hold a whole backward pass, it goes block by block, with the same bits. bounded_by says "
+        "what the time went to: the model, zlib or the disk.\n"
         "\n"
         "  sonde record MODEL -o s.db --jsonl stories.jsonl --sites resid,attn\n"
         "  sonde record MODEL -o s.db --conllu x.conllu --sites 'blocks.*.hook_mlp_out'\n"

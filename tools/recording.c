@@ -156,8 +156,8 @@ static void describe_machine(struct sonde_recording *r, struct sonde_buf *out)
 }
 
 static enum sonde_status begin_run(struct sonde_recording *r, const char *name, const char *input,
-                                   const struct sonde_edits *edits, struct sonde_sink **sink,
-                                   struct sonde_error *error)
+                                   const struct sonde_edits *edits, struct sonde_store_load *load,
+                                   struct sonde_sink **sink, struct sonde_error *error)
 {
     struct sonde_buf parameters = { 0 }, edit_list = { 0 }, machine = { 0 };
     const char *hash = NULL;
@@ -187,6 +187,8 @@ static enum sonde_status begin_run(struct sonde_recording *r, const char *name, 
             .seed = (uint64_t)r->cli->common.seed,
             .codec = r->options->codec,
             .resume = r->options->resume,
+            .n_threads = n_threads,
+            .load = load,
         };
         status = sonde_store_begin_run(r->store, &model, &info, r->streams, r->n_streams,
                                        share_out(r, edits).queue, sink, &r->n_done, error);
@@ -217,6 +219,9 @@ enum sonde_status sonde_recording_run(struct sonde_recording *r, const char *nam
                                       struct sonde_error *error)
 {
     struct sonde_sink *sink = NULL;
+    struct sonde_store_load load = { 0 };
+    const double began = sonde_cli_seconds();
+    r->bounded_by = NULL;
     r->n_done = 0;
     r->was_complete = false;
     r->stats = (struct sonde_recorder_stats){ 0 };
@@ -229,7 +234,7 @@ enum sonde_status sonde_recording_run(struct sonde_recording *r, const char *nam
             status = sonde_edit_tape_check(&hook, 1, error);
     }
     if (!status)
-        status = begin_run(r, name, input, edits, &sink, error);
+        status = begin_run(r, name, input, edits, &load, &sink, error);
     if (status)
         return status;
     if (!sink) {
@@ -256,5 +261,8 @@ enum sonde_status sonde_recording_run(struct sonde_recording *r, const char *nam
         explain(r, status, recorder.mem_bytes, error);
         return status;
     }
-    return sink->finish(sink, error);
+    status = sink->finish(sink, error);
+    if (!status)
+        r->bounded_by = sonde_store_load_bound(&load, sonde_cli_seconds() - began);
+    return status;
 }

@@ -44,6 +44,7 @@ struct sonde_recording {
     int64_t n_done;    /* sequences that an earlier attempt left */
     bool was_complete; /* resume of a run that had nothing left to do */
     struct sonde_recorder_stats stats;
+    const char *bounded_by; /* "model", "zlib" or "disk"; NULL: nothing was recorded */
 };
 
 /* Zero-initialise first. Finds the sites and their streams; touches no store. cli, model and

@@ -304,3 +304,10 @@ need models/tinystories-656k
 require localedef -i de_DE -f UTF-8 ./de_DE.UTF-8
 $ localedef -i de_DE -f UTF-8 ./de_DE.UTF-8 2> /dev/null; sonde record $SHARED/models/tinystories-656k --text 'Once upon a time' -o s.db --sites resid,attn -q > /dev/null; a() { "$@" verify $SHARED/reference/gpt2 --reference $SHARED/reference/gpt2/ref.safetensors; "$@" export s.db --stream hook_embed -o x.csv -q > /dev/null; cat x.csv; "$@" probe attention s.db --sequence 0 -q --no-store --json; "$@" verify $SHARED/reference/gpt2 --reference $SHARED/reference/gpt2/ref.safetensors --tolerance 1e-9 --json -q; }; a "$SONDE" > c.txt; a env LOCPATH=$PWD LC_ALL=de_DE.UTF-8 "$SONDE" > de.txt; cmp c.txt de.txt; wc -l < c.txt | sed 's/.*/compared/'
 > compared
+
+== record says what held it up
+need models/tinystories-656k
+$ sonde record $SHARED/models/tinystories-656k --text 'Once upon a time' -o s.db --json | python3 $CLI/js.py "r['parameters']['bounded_by'] in ('model', 'zlib', 'disk')"
+> True
+$ sonde record $SHARED/models/tinystories-656k --text 'Once upon a time' -o s.db --resume --json -q | python3 $CLI/js.py "'bounded_by' in r['parameters']"
+> False
