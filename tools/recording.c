@@ -149,10 +149,10 @@ static void describe_machine(struct sonde_recording *r, struct sonde_buf *out)
     if (r->packing == SONDE_PACKING_AUTO)
         r->packing =
             sonde_model_rows_stand_alone(r->model) ? SONDE_PACKING_ALWAYS : SONDE_PACKING_NEVER;
-    sonde_buf_printf(out, "%s%s%s, vectors for %s, %s", sonde_gemm_library(), compute ? ", " : "",
-                     compute ? compute : "", sonde_target_name(sonde_target_here()),
-                     r->packing == SONDE_PACKING_ALWAYS ? "sequences in packs"
-                                                        : "each sequence alone");
+    sonde_buf_printf(out, "%s kernels, %s vectors, %s, %s%s%s", sonde_gemm_kernels(),
+                     sonde_target_name(sonde_target_here()),
+                     r->packing == SONDE_PACKING_ALWAYS ? "packs" : "no packs",
+                     compute ? compute : "", compute ? ", " : "", sonde_gemm_library());
 }
 
 static enum sonde_status begin_run(struct sonde_recording *r, const char *name, const char *input,

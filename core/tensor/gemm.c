@@ -56,6 +56,11 @@ const char *sonde_gemm_library(void)
     return openblas_get_config();
 }
 
+const char *sonde_gemm_kernels(void)
+{
+    return openblas_get_corename();
+}
+
 static blasint blas_size(int64_t n)
 {
     assert(n >= 0 && n <= INT32_MAX);

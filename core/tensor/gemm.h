@@ -23,6 +23,8 @@ SONDE_MUST_USE enum sonde_status sonde_gemm_check_room(int *n_threads, struct so
 /* Name, version, options and kernel of the BLAS in use, e.g. "OpenBLAS 0.3.21 NO_LAPACKE
  * DYNAMIC_ARCH NO_AFFINITY SkylakeX MAX_THREADS=64". The text belongs to the library. */
 const char *sonde_gemm_library(void);
+/* The kernels that it chose for this machine, e.g. "SkylakeX". */
+const char *sonde_gemm_kernels(void);
 
 /* C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C, row-major, leading dimensions in
  * elements. m, n or k of 0 is allowed (k = 0 scales C by beta). beta = 0 never reads C. A single

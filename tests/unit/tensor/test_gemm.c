@@ -164,6 +164,7 @@ static void test_prepare(void **state)
     sonde_gemm_prepare();
     sonde_gemm_prepare();
     assert_non_null(strstr(sonde_gemm_library(), "BLAS"));
+    assert_non_null(strstr(sonde_gemm_library(), sonde_gemm_kernels()));
 }
 
 /* A kernel of OpenBLAS that OPENBLAS_CORETYPE asks for and this machine cannot run ends the program
