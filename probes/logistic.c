@@ -20,7 +20,7 @@
 static const double small_products = 1 << 24;
 /* Values of the rows that are taken at once: a part stays in the second cache. */
 enum { PART_VALUES = 1 << 16, PART_ROWS_MIN = 16 };
-enum { DEFAULT_ITERATIONS = 1000, FIRST_TURN = 30, NARROW_LINE_SEARCH = 12 };
+enum { NARROW_LINE_SEARCH = 12 };
 /* A change of the value that f32 cannot tell from none, over ten iterations. */
 static const double narrow_change = 1e-8;
 
@@ -347,14 +347,16 @@ static void finish(struct logistic *l)
     free(l->bias_share);
 }
 
-/* One run of L-BFGS from the parameters, in their basis where it pays. */
+/* L-BFGS from the parameters, in the basis of the start where it pays. The basis is not made anew
+ * on the way: where the answers are certain of most samples the mean curvature is far from that of
+ * the few that matter, and in its basis the fit crawls. */
 static enum sonde_status minimise(struct logistic *l, const struct sonde_fit_options *options,
-                                  int max_iterations, double *parameters,
-                                  struct sonde_minimise_result *result, struct sonde_error *error)
+                                  double *parameters, struct sonde_fit_report *report,
+                                  struct sonde_error *error)
 {
     int64_t n_weights = l->rows * l->width, n = n_weights + l->rows;
+    struct sonde_minimise_result result = { 0 };
     enum sonde_status status = SONDE_STATUS_OK;
-    sonde_logistic_basis_finish(&l->basis);
     /* |W|_1 is of the coordinates themselves. With more features than samples the basis would cost
      * more than the iterations that it saves. */
     if (!options->l1 && l->width <= l->problem->n)
@@ -368,7 +370,7 @@ static enum sonde_status minimise(struct logistic *l, const struct sonde_fit_opt
         memcpy(variables, parameters, (size_t)n * sizeof(*variables));
     l->start = parameters;
     struct sonde_minimise_options how = {
-        .max_iterations = max_iterations,
+        .max_iterations = options->max_iterations,
         .gradient_tolerance = options->tolerance,
         .gradient_size = options->l1 ? NULL : slope_size,
         .value_tolerance = l->wide ? 0.0 : narrow_change,
@@ -379,41 +381,17 @@ static enum sonde_status minimise(struct logistic *l, const struct sonde_fit_opt
         .what = options->what,
     };
     if (!status)
-        status = sonde_minimise(evaluate, l, n, variables, &how, result, error);
+        status = sonde_minimise(evaluate, l, n, variables, &how, &result, error);
     if (!status) {
         set_parameters(l, variables);
         memcpy(parameters, l->parameters, (size_t)n * sizeof(*parameters));
+        *report = (struct sonde_fit_report){ .iterations = result.iterations,
+                                             .evaluations = result.evaluations,
+                                             .end = result.end,
+                                             .loss = result.value };
     }
     free(variables);
     return status;
-}
-
-/* The answers' certainty changes on the way, and the curvature with it: so the basis is made anew
- * after some iterations, and after some more. Not in f32, where its rounding leaves less to gain
- * than each new start of L-BFGS costs. */
-static enum sonde_status minimise_in_turns(struct logistic *l,
-                                           const struct sonde_fit_options *options,
-                                           double *parameters, struct sonde_fit_report *report,
-                                           struct sonde_error *error)
-{
-    int left = options->max_iterations ? options->max_iterations : DEFAULT_ITERATIONS;
-    int turn = options->l1 || !l->wide || l->width > l->problem->n ? left : FIRST_TURN;
-    struct sonde_fit_report all = { .end = SONDE_MINIMISE_MAX_ITERATIONS };
-    while (left > 0 && all.end == SONDE_MINIMISE_MAX_ITERATIONS) {
-        struct sonde_minimise_result result = { 0 };
-        turn = turn < left ? turn : left;
-        enum sonde_status status = minimise(l, options, turn, parameters, &result, error);
-        if (status)
-            return status;
-        all.iterations += result.iterations;
-        all.evaluations += result.evaluations;
-        all.end = result.end;
-        all.loss = result.value;
-        left -= turn;
-        turn *= 2;
-    }
-    *report = all;
-    return SONDE_STATUS_OK;
 }
 
 enum sonde_status sonde_logistic_fit(const struct sonde_fit_problem *problem,
@@ -434,7 +412,7 @@ enum sonde_status sonde_logistic_fit(const struct sonde_fit_problem *problem,
     enum sonde_status status = allocate(&l, (size_t)problem->features->n_slots, error);
     if (!status) {
         sonde_features_prepare(problem->features, problem->sample, problem->n, scaler);
-        status = minimise_in_turns(&l, options, parameters, report, error);
+        status = minimise(&l, options, parameters, report, error);
         sonde_features_unprepare(problem->features);
     }
     finish(&l);

@@ -175,6 +175,38 @@ static void optimum_is_that_of_double_precision(void **state)
     free_samples(s);
 }
 
+/* Classes that all but part, and next to no penalty: most answers are certain soon, and what is
+ * left to gain is in the few that are not. */
+static void classes_that_all_but_part_converge(void **state)
+{
+    (void)state;
+    enum { n = 1500, D = 40, K = 5 };
+    struct samples *s = new_samples(n, D);
+    struct sonde_rng rng = sonde_rng_make(5, 1);
+    struct sonde_error error = { 0 };
+    double centre[K * D], slope;
+    for (int i = 0; i < K * D; i++)
+        centre[i] = 0.5 * sonde_rng_normal(&rng);
+    for (int64_t i = 0; i < n; i++) {
+        s->target[i] = (int32_t)sonde_rng_below(&rng, K);
+        for (int d = 0; d < D; d++)
+            s->x[i * D + d] = (float)(centre[s->target[i] * D + d] + sonde_rng_normal(&rng));
+    }
+    check_ok(open_rows(s, 1 << 24, NULL, &error), &error);
+    struct sonde_fit_problem problem = problem_of(s, K);
+    struct sonde_fit_options options = { .as_is = true, .l2 = 1e-5 * n };
+    struct sonde_linear_model model = { 0 };
+    struct sonde_fit_report report;
+    check_ok(sonde_linear_fit(&problem, &options, NULL, &model, &report, &error), &error);
+    assert_int_equal(report.end, SONDE_MINIMISE_CONVERGED);
+    assert_true(report.iterations < 500);
+    check_close(report.loss, objective(s, &model, options.l2, &slope), 1e-12);
+    assert_true(slope <= 1e-5 * report.loss * (1 + 1e-6));
+    sonde_linear_model_finish(&model);
+    sonde_features_close(&s->features);
+    free_samples(s);
+}
+
 /* Ridge with its gram in f32: what is left of the normal equations of the standardised rows, all
  * computed again in double. The gram's entries are off by 257 * 2^-24 sum |z z| at most
  * (feature_gram.h), and each z by 2^-23 of its features' offset over its deviation. */
@@ -346,6 +378,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(optimum_is_that_of_double_precision),
+        cmocka_unit_test(classes_that_all_but_part_converge),
         cmocka_unit_test(large_ridge_solves_the_normal_equations),
         cmocka_unit_test(bits_do_not_depend_on_threads_or_memory),
         cmocka_unit_test(dependent_features_and_empty_classes_fit),
