@@ -73,7 +73,7 @@ static enum sonde_status record(const struct run *run, const struct sonde_model 
                                               .dtype = SONDE_DTYPE_F32,
                                               .n_threads = 2 };
     if (run->gradients) /* room for one sequence by layer, no more */
-        options.mem_bytes = 1200 << 10;
+        options.mem_bytes = 2150 << 10;
     struct sonde_recorder_stats stats = { 0 };
     status = sonde_recorder_run(model, &sequences, sink, &options, &stats, error);
     if (status == SONDE_STATUS_OK && run->gradients)
