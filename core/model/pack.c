@@ -50,8 +50,7 @@ static void add_weight(struct shapes *shapes, const struct sonde_weight *w,
     }
 }
 
-static void add_layer(struct shapes *shapes, const struct sonde_spec *spec,
-                      const struct sonde_layer_weights *w)
+static void add_layer(struct shapes *shapes, const struct sonde_layer_weights *w)
 {
     add_weight(shapes, &w->w_q, &w->b_q);
     add_weight(shapes, &w->w_k, &w->b_k);
@@ -60,7 +59,13 @@ static void add_layer(struct shapes *shapes, const struct sonde_spec *spec,
     add_weight(shapes, &w->w_gate, &w->b_gate);
     add_weight(shapes, &w->w_up, &w->b_up);
     add_weight(shapes, &w->w_down, &w->b_down);
-    add_shape(shapes, spec->d_head, spec->d_model, w->w_o.transposed, false); /* a head's share */
+}
+
+/* A head's share of attn_out, which is OpenBLAS's whatever computes whole products. */
+static void add_share(struct shapes *shapes, const struct sonde_spec *spec,
+                      const struct sonde_layer_weights *w)
+{
+    add_shape(shapes, spec->d_head, spec->d_model, w->w_o.transposed, false);
 }
 
 static bool fill(struct sonde_rng *rng, float *values, int64_t n)
@@ -124,17 +129,20 @@ bool sonde_model_rows_stand_alone(const struct sonde_model *model)
 {
     const struct sonde_spec *spec = &model->spec;
     const struct sonde_weights *w = &model->weights;
-    if (model->plan) {
-        return sonde_gemm_plan_rows_are_free(model->plan);
+    if (model->plan && !sonde_gemm_plan_rows_are_free(model->plan)) {
+        return false;
     }
     struct shapes shapes = { .capacity = 8 * spec->n_layers + 2 };
     struct sonde_arena *arena = sonde_arena_create(0);
     shapes.shape = calloc((size_t)shapes.capacity, sizeof *shapes.shape);
     bool agree = arena && shapes.shape;
     for (int l = 0; agree && l < spec->n_layers; l++) {
-        add_layer(&shapes, spec, &w->layer[l]);
+        add_share(&shapes, spec, &w->layer[l]);
     }
-    if (agree) {
+    for (int l = 0; agree && l < spec->n_layers && !model->plan; l++) {
+        add_layer(&shapes, &w->layer[l]);
+    }
+    if (agree && !model->plan) {
         add_weight(&shapes, &w->head_dense, &w->head_dense_bias);
         add_weight(&shapes, &w->unembed, &w->unembed_bias);
     }

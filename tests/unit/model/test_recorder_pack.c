@@ -1,5 +1,7 @@
 /* Sequences that share passes: byte for byte what each gives alone, in every family, with edits, at
  * every site, whoever's rows stand beside it. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/model/edit.h"
@@ -342,13 +344,75 @@ static void test_plan(void **state)
     }
 }
 
-int main(void)
+/* Whatever multiplies: also what oneDNN does not take, the heads' shares, with a kernel of OpenBLAS
+ * that counts rows. */
+static void test_kernel(void **state)
 {
+    const struct model_recipe wide = {
+        .family = "llama", .D = 260, .H = 1, .F = 20, .L = 1, .V = VOCABULARY, .n_ctx = 40
+    };
+    char *folder = model_make(&wide);
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct sonde_error error = { 0 };
+        struct sonde_model *model = NULL;
+        struct sonde_recorder_stats stats;
+        char alone[65], together[65];
+        const struct sonde_model_options how = {
+            .allow_missing_tokenizer = true,
+            .gemm = i > 0 ? SONDE_GEMM_ONEDNN : SONDE_GEMM_OPENBLAS,
+            .compute = i > 1 ? SONDE_COMPUTE_BF16 : SONDE_COMPUTE_F32,
+        };
+        enum sonde_status status = sonde_model_open(&model, folder, &how, &error);
+        if (i > 0 && status == SONDE_STATUS_UNSUPPORTED) {
+            fprintf(stderr, "# %s\n", error.text);
+            break;
+        }
+        check_ok(status, &error);
+        struct sonde_recorder_options options = { .sites = sonde_model_sites(model),
+                                                  .n_threads = 1 };
+        check_ok(record(model, &options, -1, &stats, together, &error), &error);
+        options.packing = SONDE_PACKING_NEVER;
+        check_ok(record(model, &options, -1, &stats, alone, &error), &error);
+        assert_string_equal(together, alone);
+        sonde_model_close(&model);
+    }
+    model_remove(folder);
+}
+
+/* OPENBLAS_CORETYPE, where it is set, is Haswell: a machine that cannot run that has other tests.
+ */
+static bool kernel_runs(void)
+{
+#if defined(__x86_64__)
+    return !getenv("OPENBLAS_CORETYPE") ||
+           (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
+#else
+    return !getenv("OPENBLAS_CORETYPE");
+#endif
+}
+
+static void test_no_such_kernel(void **state)
+{
+    (void)state;
+    fprintf(stderr, "# SKIP this machine cannot run %s\n", getenv("OPENBLAS_CORETYPE"));
+    skip();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "kernel") == 0) {
+        const struct CMUnitTest tests[] = {
+            kernel_runs() ? (struct CMUnitTest)cmocka_unit_test(test_kernel)
+                          : (struct CMUnitTest)cmocka_unit_test(test_no_such_kernel)
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_families),  cmocka_unit_test(test_edits),
         cmocka_unit_test(test_few_sites), cmocka_unit_test(test_values_beside_gradients),
         cmocka_unit_test(test_bad_token), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_plan),      cmocka_unit_test(test_kernel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
