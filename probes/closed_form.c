@@ -13,6 +13,8 @@
 
 /* n D^2 up to which the gram is computed in double. */
 static const double small_products = 1 << 24;
+/* The least eigenvalue that may be solved with, in units of what products in f32 may be off by. */
+static const double least_eigenvalue = 64;
 enum { SCALE_ROWS = 4 * SONDE_FEATURES_BLOCK, STRIPE = 128 };
 
 struct moment_pass {
@@ -125,12 +127,11 @@ void sonde_moments_finish(struct sonde_moments *moments)
 
 static enum sonde_status fill_moments(struct sonde_moments *m,
                                       const struct sonde_fit_problem *problem,
-                                      const struct sonde_scaler *scaler, bool wants_gram,
+                                      const struct sonde_scaler *scaler, bool wants_gram, bool wide,
                                       struct sonde_error *error)
 {
     struct sonde_features *f = problem->features;
     struct moment_pass moment = { .problem = problem, .moments = m };
-    bool wide = (double)m->n * (double)m->width * (double)m->width <= small_products;
     enum sonde_status status = SONDE_STATUS_OK;
     if (wants_gram)
         status = sonde_gram_init(&moment.gram, m->width, wide, f->pool, error);
@@ -165,10 +166,11 @@ static enum sonde_status first_scale(const struct sonde_fit_problem *problem,
     return status;
 }
 
-enum sonde_status sonde_moments_fit(struct sonde_moments *out,
-                                    const struct sonde_fit_problem *problem,
-                                    const struct sonde_fit_options *options,
-                                    struct sonde_scaler *scaler, struct sonde_error *error)
+/* The moments of one pass, its products in f32 or double. */
+static enum sonde_status fit_pass(struct sonde_moments *out,
+                                  const struct sonde_fit_problem *problem,
+                                  const struct sonde_fit_options *options, bool wide,
+                                  struct sonde_scaler *scaler, struct sonde_error *error)
 {
     size_t width = (size_t)problem->features->width;
     bool wants_gram = options->method != SONDE_LINEAR_MEAN_DIFFERENCE;
@@ -188,7 +190,7 @@ enum sonde_status sonde_moments_fit(struct sonde_moments *out,
         m.y_mean += problem->real[problem->sample[i]] / (double)problem->n;
     enum sonde_status status = first_scale(problem, options, wants_gram, &scale, error);
     if (!status)
-        status = fill_moments(&m, problem, &scale, wants_gram, error);
+        status = fill_moments(&m, problem, &scale, wants_gram, wide, error);
     for (int64_t c = 0; c < m.n_sums && !problem->real && !status; c++)
         for (size_t d = 0; d < width; d++)
             m.mean[d] += m.sum[(size_t)c * width + d];
@@ -206,6 +208,51 @@ enum sonde_status sonde_moments_fit(struct sonde_moments *out,
     *out = m;
     *scaler = scale;
     return SONDE_STATUS_OK;
+}
+
+/*
+ * Whether gram + l2 I can be solved with although its products are in f32. Their errors, e on an
+ * entry (2^-24 of the largest diagonal value), are a matrix of norm e sqrt(D) or so; a direction
+ * whose eigenvalue is 64 times that comes out within a sixty-fourth. Cholesky finds out: less that
+ * much on the diagonal, the matrix must still be positive definite.
+ */
+static enum sonde_status can_be_solved(const struct sonde_moments *m, double l2, bool *out,
+                                       struct sonde_error *error)
+{
+    int64_t width = m->width;
+    double *a = malloc((size_t)(width * width) * sizeof(double)), largest = 0.0, none = 0.0;
+    if (!a)
+        return sonde_error_memory(error, "the closed form");
+    memcpy(a, m->gram, (size_t)(width * width) * sizeof(double));
+    for (int64_t i = 0; i < width; i++)
+        largest = fmax(largest, a[i * width + i]);
+    double less = least_eigenvalue * 0x1p-24 * largest * sqrt((double)width);
+    for (int64_t i = 0; i < width; i++)
+        a[i * width + i] += l2 - less;
+    enum sonde_status status = sonde_cholesky_solve(a, width, &none, 0, NULL);
+    *out = status == SONDE_STATUS_OK;
+    free(a);
+    return status == SONDE_STATUS_NUMERIC ? SONDE_STATUS_OK : status;
+}
+
+enum sonde_status sonde_moments_fit(struct sonde_moments *out,
+                                    const struct sonde_fit_problem *problem,
+                                    const struct sonde_fit_options *options,
+                                    struct sonde_scaler *scaler, struct sonde_error *error)
+{
+    const double width = (double)problem->features->width;
+    bool wide = (double)problem->n * width * width <= small_products;
+    bool solves = options->method == SONDE_LINEAR_RIDGE || options->method == SONDE_LINEAR_LDA;
+    enum sonde_status status = fit_pass(out, problem, options, wide, scaler, error);
+    if (status || wide || !solves)
+        return status;
+    bool enough = false;
+    status = can_be_solved(out, options->l2, &enough, error);
+    if (!status && enough)
+        return SONDE_STATUS_OK;
+    sonde_moments_finish(out);
+    sonde_scaler_finish(scaler);
+    return status ? status : fit_pass(out, problem, options, true, scaler, error);
 }
 
 static double dot(const double *a, const double *b, int64_t n)

@@ -10,8 +10,10 @@
 #include "probes/linear_model.h"
 
 /* First and second moments of the standardised training rows, from which the closed forms follow
- * for any l2. One pass over the rows; products in f32 and sums in double where the problem is large
- * (n D^2 > 2^24), else all in double. */
+ * for any l2 that is not below the options'. One pass over the rows; products in f32 and sums in
+ * double where the problem is large (n D^2 > 2^24), else all in double. Where the errors of f32
+ * would show in the solution (features that nearly depend on each other, and little l2) a second
+ * pass makes all products in double. */
 struct sonde_moments {
     int64_t width, n_sums, n;
     double *gram;  /* [D, D] centred; NULL for the mean difference */

@@ -186,7 +186,9 @@ static enum sonde_status fold_path(struct fold_fit *fold, struct sonde_l2_path *
         if (!status && !fold->start)
             status = sonde_error_memory(error, "a fold");
     } else {
-        status = sonde_moments_fit(&fold->moments, &fold->train, options, &fold->scaler, error);
+        struct sonde_fit_options weakest = *options;
+        weakest.l2 = path->share[path->n_shares - 1] * (double)fold->train.n;
+        status = sonde_moments_fit(&fold->moments, &fold->train, &weakest, &fold->scaler, error);
     }
     double last = INFINITY;
     int rises = 0;
