@@ -3,7 +3,8 @@
  * softmax of each row over the keys that it sees, and the mix of the values by products with panels
  * of these. A panel that lies before or behind all that a few rows see is left out, so little is
  * computed that a mask throws away. Keys (transposed) and values are laid out for the products once
- * for all query heads and blocks that share them.
+ * for all query heads and blocks that share them. A few queries read keys and values once, as they
+ * stand: to lay them out would cost more than the work.
  *
  * A score and a mixed value are each one chain of multiply-adds (vector_product.h) in the order of
  * the keys, and a masked key's weight, exactly 0, adds nothing: so a row's bits depend on what it
@@ -27,6 +28,7 @@ enum {
     GROUP = SONDE_ATTENTION_GROUP,
     PANEL = SONDE_ATTENTION_PANEL,
     AHEAD = 12,                /* rows */
+    FEW = 4,                   /* queries for which it does not pay to lay out keys and values */
     SPREAD_PRODUCTS = 1 << 18, /* fewer multiply-adds are not worth waking the other threads */
 };
 
@@ -205,10 +207,34 @@ static void adjust_scores(const struct sonde_attention *a, const struct sonde_at
     }
 }
 
-void sonde_attention_score(const struct sonde_attention *a, const struct sonde_attention_block *b)
+static bool is_few(const struct sonde_attention *a)
+{
+    return a->q.dim[0] <= FEW;
+}
+
+/* q k^T with keys as they stand. */
+static void multiply_few_keys(const struct sonde_attention *a,
+                              const struct sonde_attention_block *b)
+{
+    sonde_dots_here()(&(struct sonde_product){
+        .n_rows = b->last - b->first,
+        .n_columns = b->high - b->low,
+        .n_inner = a->q.dim[2],
+        .a = a->q.data + b->first * a->q.stride[0] + b->head * a->q.stride[1],
+        .a_stride = a->q.stride[0],
+        .a_step = 1,
+        .b = a->k.data + b->low * a->k.stride[0] + b->head / a->group * a->k.stride[1],
+        .b_stride = a->k.stride[0],
+        .c = b->scores + b->low,
+        .c_stride = b->scores_stride,
+        .scale = a->args->scale,
+    });
+}
+
+/* q k^T by panels. */
+static void multiply_keys(const struct sonde_attention *a, const struct sonde_attention_block *b)
 {
     sonde_product_function *multiply = sonde_product_here();
-    const int64_t n_keys = a->k.dim[0];
     const float *q = a->q.data + b->head * a->q.stride[1];
     struct sonde_product p = { .n_inner = a->q.dim[2],
                                .a_stride = a->q.stride[0],
@@ -227,6 +253,17 @@ void sonde_attention_score(const struct sonde_attention *a, const struct sonde_a
                 multiply(&p);
             }
         }
+    }
+}
+
+void sonde_attention_score(const struct sonde_attention *a, const struct sonde_attention_block *b)
+{
+    const int64_t n_keys = a->k.dim[0];
+    const float *q = a->q.data + b->head * a->q.stride[1];
+    if (is_few(a)) {
+        multiply_few_keys(a, b);
+    } else {
+        multiply_keys(a, b);
     }
     if (a->relative) {
         sonde_sgemm(false, true, b->last - b->first, a->n_relative, a->q.dim[2], a->args->scale,
@@ -354,12 +391,42 @@ static void mix_panel(const struct mix *m, sonde_product_function *multiply)
     mix_broken(m, low, high);
 }
 
+/* pattern v with the values as they stand. False where that gives a NaN or infinity: a broken row
+ * of v, also a masked one, shows in z, so that nobody need look for one. */
+static bool mix_few(const struct sonde_attention *a, const struct sonde_attention_block *b)
+{
+    const int64_t d_head = a->z.dim[2];
+    float *z = a->z.data + b->first * a->z.stride[0] + b->head * a->z.stride[1];
+    bool finite = true;
+    sonde_product_here()(&(struct sonde_product){
+        .n_rows = b->last - b->first,
+        .n_columns = d_head,
+        .n_inner = b->high - b->low,
+        .a = b->pattern + b->low,
+        .a_stride = b->pattern_stride,
+        .a_step = 1,
+        .b = a->v.data + b->low * a->v.stride[0] + b->head / a->group * a->v.stride[1],
+        .b_stride = a->v.stride[0],
+        .c = z,
+        .c_stride = a->z.stride[0],
+        .scale = 1.0f,
+    });
+    for (int64_t t = 0; t < b->last - b->first; t++) {
+        finite = finite && sonde_vector_kernels()->is_finite(z + t * a->z.stride[0], d_head);
+    }
+    return finite;
+}
+
 static void mix_block(const struct sonde_attention *a, const struct sonde_attention_block *b)
 {
     sonde_product_function *multiply = sonde_product_here();
     const int64_t kv_head = b->head / a->group, first_key = is_edited(a) ? 0 : b->low;
     const int64_t end = is_edited(a) ? a->k.dim[0] : b->high;
     bool broken[PANEL];
+    /* A product reads whole vectors: such as are no longer than the row. */
+    if (is_few(a) && !is_edited(a) && a->z.dim[2] == a->value_stride && mix_few(a, b)) {
+        return;
+    }
     for (int64_t t = b->first; t < b->last; t++) {
         float *z = a->z.data + t * a->z.stride[0] + b->head * a->z.stride[1];
         memset(z, 0, (size_t)a->z.dim[2] * sizeof(float));

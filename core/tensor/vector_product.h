@@ -44,8 +44,17 @@ void sonde_product_base(const struct sonde_product *product);
 void sonde_product_avx2(const struct sonde_product *product);
 void sonde_product_avx512(const struct sonde_product *product);
 
+/* The same with B transposed, B[n_columns, n_inner]: its rows are contiguous, b_stride apart, and
+ * read as they stand, nothing behind them. The bits are those of a product with B laid out. For few
+ * rows of A; `add` must not be set. */
+void sonde_dots_base(const struct sonde_product *product);
+void sonde_dots_avx2(const struct sonde_product *product);
+void sonde_dots_avx512(const struct sonde_product *product);
+
 /* The widest that this machine has, and that of one target; NULL where this machine lacks it. */
 sonde_product_function *sonde_product_here(void);
 sonde_product_function *sonde_product_of(enum sonde_target target);
+sonde_product_function *sonde_dots_here(void);
+sonde_product_function *sonde_dots_of(enum sonde_target target);
 
 #endif

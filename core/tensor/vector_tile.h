@@ -1,8 +1,10 @@
 /*
  * The body of a product, for the one file of each target that includes it. That file defines
- * TILE_TARGET (a function attribute), TILE_NAME (the function), struct-free vector operations
- * `tile_lanes`, tile_spread and tile_fuse, and how many accumulators the registers hold:
- * TILE_ROWS x TILE_VECTORS, of TILE_LANES floats each.
+ * TILE_TARGET (a function attribute), TILE_NAME and TILE_DOTS_NAME (the functions), struct-free
+ * vector operations `tile_lanes`, tile_spread and tile_fuse, and how many accumulators the
+ * registers hold: TILE_ROWS x TILE_VECTORS, of TILE_LANES floats each. For the dots: tile_join(b,
+ * stride), the first four values of the rows 0, 4, 8.. behind each other; tile_turn, which
+ * transposes each four by four of four such vectors.
  */
 #ifndef SONDE_CORE_TENSOR_VECTOR_TILE_H
 #define SONDE_CORE_TENSOR_VECTOR_TILE_H
@@ -104,6 +106,90 @@ TILE_TARGET void TILE_NAME(const struct sonde_product *p)
         tile_column(p, column, TILE_VECTORS > 2 ? 2 : 1);
     } else if (rest == 1) {
         tile_column(p, column, 1);
+    }
+}
+
+enum { DOT_ROWS = 4, DOT_AHEAD = 16 /* a line of the cache */ };
+
+/* Dots of `rows` rows of A with TILE_LANES rows of B, a lane each. Rows of B may lie far apart,
+ * where the processor does not look ahead by itself. */
+TILE_BODY void dots(const struct sonde_product *p, int64_t row, int64_t column, int rows)
+{
+    const float *a = p->a + row * p->a_stride, *b = p->b + column * p->b_stride;
+    const int64_t stride = p->b_stride, n = p->n_columns - column;
+    const bool whole = n >= TILE_LANES;
+    const int64_t n_ahead = n - TILE_LANES < TILE_LANES ? n - TILE_LANES : TILE_LANES;
+    tile_lanes sum[DOT_ROWS] = { { 0 } };
+    int64_t k = 0;
+    for (int64_t j = TILE_LANES; j < TILE_LANES + n_ahead; j++) {
+        for (int64_t i = 0; i < p->n_inner; i += DOT_AHEAD) {
+            __builtin_prefetch(b + j * stride + i);
+        }
+    }
+    for (; whole && k + 4 <= p->n_inner; k += 4) {
+        tile_lanes values[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            values[j] = tile_join(b + j * stride + k, stride);
+        }
+        tile_turn(values);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+#pragma GCC unroll 4
+            for (int i = 0; i < rows; i++) {
+                const tile_lanes factor = tile_spread(a[i * p->a_stride + (k + j) * p->a_step]);
+                sum[i] = tile_fuse(factor, values[j], sum[i]);
+            }
+        }
+    }
+    for (; k < p->n_inner; k++) {
+        float column_values[TILE_LANES] = { 0 };
+        tile_lanes values;
+        for (int64_t j = 0; j < TILE_LANES && j < n; j++) {
+            column_values[j] = b[j * stride + k];
+        }
+        memcpy(&values, column_values, sizeof(values));
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) {
+            const tile_lanes factor = tile_spread(a[i * p->a_stride + k * p->a_step]);
+            sum[i] = tile_fuse(factor, values, sum[i]);
+        }
+    }
+    const tile_lanes scale = tile_spread(p->scale), zero = { 0 };
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++) {
+        const tile_lanes value = tile_fuse(sum[i], scale, zero);
+        memcpy(p->c + (row + i) * p->c_stride + column, &value,
+               whole ? sizeof(value) : (size_t)n * sizeof(float));
+    }
+}
+
+/* Dots of all rows of A. */
+TILE_BODY void dots_column(const struct sonde_product *p, int64_t column)
+{
+    int64_t row = 0;
+    for (; row + DOT_ROWS <= p->n_rows; row += DOT_ROWS) {
+        dots(p, row, column, DOT_ROWS);
+    }
+    const int64_t rest = p->n_rows - row;
+    if (rest == 3) {
+        dots(p, row, column, 3);
+    } else if (rest == 2) {
+        dots(p, row, column, 2);
+    } else if (rest == 1) {
+        dots(p, row, column, 1);
+    }
+}
+
+/* The last columns are computed with some before them, once more to the same bits. */
+TILE_TARGET void TILE_DOTS_NAME(const struct sonde_product *p)
+{
+    int64_t column = 0;
+    for (; column + TILE_LANES <= p->n_columns; column += TILE_LANES) {
+        dots_column(p, column);
+    }
+    if (column < p->n_columns) {
+        dots_column(p, p->n_columns < TILE_LANES ? 0 : p->n_columns - TILE_LANES);
     }
 }
 

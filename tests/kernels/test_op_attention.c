@@ -261,6 +261,11 @@ static const struct attention_case cases[] = {
     { 66, 71, 4, 2, 5, 0, 0, 3.0, false, true, 7 },
     { 1, 20, 2, 1, 4, 0, 19, 0.0, true, true, 1 },
     { 12, 5, 2, 2, 3, 0, 0, 0.0, false, false, 33 },
+    { 5, 40, 4, 2, 16, 6, 35, 0.0, true, false, 0 },
+    { 8, 70, 2, 2, 32, 0, 62, 4.0, true, true, 0 },
+    { 3, 20, 2, 1, 48, 0, 0, 2.0, false, true, 0 },
+    { 7, 90, 2, 1, 16, 9, 83, 0.0, true, true, 5 },
+    { 60, 200, 4, 2, 64, 30, 140, 0.0, true, true, 0 },
 };
 enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
 
@@ -283,6 +288,55 @@ static void test_attention(void **state)
             check_observed(&contexts->each[want % N_CONTEXTS], &d, want, first);
         }
         free(first);
+        free_data(&d);
+    }
+}
+
+/* Some queries of a case alone. */
+static void run_queries(struct sonde_op_context *ctx, const struct attention_data *d, int64_t t,
+                        int64_t n, float *z)
+{
+    const struct attention_case *c = &d->c;
+    const int64_t behind = c->n_queries - t - n;
+    struct sonde_attention_args args = args_of(d);
+    args.first += t;
+    if (args.bias.data) {
+        args.bias.data += behind;
+        args.bias.dim[1] -= behind;
+    }
+    sonde_op_attention(
+        ctx, sonde_tensor_3d(z, n, c->n_heads, c->d_head),
+        sonde_tensor_3d(d->q.data + t * c->n_heads * c->d_head, n, c->n_heads, c->d_head),
+        sonde_tensor_3d(d->k.data, c->n_keys, c->n_kv_heads, c->d_head),
+        sonde_tensor_3d(d->v.data, c->n_keys, c->n_kv_heads, c->d_head), &args);
+    assert_false(ctx->failed);
+}
+
+/* However many queries stand beside it, a query's row is the same to the bit: keys and values that
+ * are read in place and laid out ones. Also where a value is broken that only some of them see. Not
+ * with relative positions: their products are a BLAS's, whose order follows the shape. */
+static void test_attention_of_few_queries(void **state)
+{
+    static const int64_t numbers[] = { 1, 2, 3, 4, 5, 8, 9, 13 };
+    struct contexts *contexts = *state;
+    for (int i = 0; i < 2 * N_CASES; i++) {
+        const struct attention_case *c = &cases[i / 2];
+        struct attention_data d = make_data(c, (uint64_t)i);
+        const int64_t row = c->n_heads * c->d_head;
+        const struct sonde_attention_args args = args_of(&d);
+        struct guarded all = guarded_new(d.q.n);
+        if (i % 2) {
+            d.v.data[c->n_keys / 2 * c->n_kv_heads * c->d_head] = c->softcap > 0 ? NAN : INFINITY;
+        }
+        run(&contexts->each[0], &d, all.data, &args);
+        for (int64_t t = 0, j = 0; t < c->n_queries && c->n_relative == 0; t++, j++) {
+            const int64_t n = numbers[j % 8] < c->n_queries - t ? numbers[j % 8] : c->n_queries - t;
+            struct guarded z = guarded_new(n * row);
+            run_queries(&contexts->each[j % N_CONTEXTS], &d, t, n, z.data);
+            check_bits("some queries alone", z.data, all.data + t * row, z.n);
+            guarded_free(&z);
+        }
+        guarded_free(&all);
         free_data(&d);
     }
 }
@@ -509,6 +563,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_of_few_queries),
         cmocka_unit_test(test_attention_sees_only_its_keys),
         cmocka_unit_test(test_attention_broken_value),
         cmocka_unit_test(test_attention_edits),

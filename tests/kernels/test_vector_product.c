@@ -167,12 +167,77 @@ static void test_zeros_behind_change_nothing(void **state)
     }
 }
 
+/* Dots with the rows of B give the bits of a product with B laid out, for A as wide as B's rows and
+ * narrower than their distance; the last row of B ends where its memory ends. A broken row of B
+ * reaches its own column. */
+static void check_dots(enum sonde_target target, int64_t m, int64_t n, int64_t k, int64_t broken)
+{
+    const int64_t stride = k + 3, width = sonde_product_columns(n);
+    struct sonde_rng rng = sonde_rng_make(SONDE_SEED_DEFAULT, (uint64_t)(m + 20 * n + 2000 * k));
+    struct guarded a = guarded_normal(&rng, m * (k + 2), 1.0);
+    struct guarded b = guarded_normal(&rng, (n - 1) * stride + k, 1.0);
+    struct guarded laid_out = guarded_new(k * width), c = guarded_new(m * (n + 5));
+    struct guarded expected = guarded_new(m * (n + 5));
+    struct sonde_product p = { .n_rows = m,
+                               .n_columns = n,
+                               .n_inner = k,
+                               .a = a.data,
+                               .a_stride = k + 2,
+                               .a_step = 1,
+                               .b = b.data,
+                               .b_stride = stride,
+                               .c = c.data,
+                               .c_stride = n + 5,
+                               .scale = 0.3f };
+    for (int64_t e = 0; e < k && broken >= 0; e++) {
+        b.data[broken * stride + e] = e % 2 ? NAN : INFINITY;
+    }
+    for (int64_t i = 0; i < k * width; i++) {
+        laid_out.data[i] = i % width < n ? b.data[i % width * stride + i / width] : 0.0f;
+    }
+    sonde_dots_of(target)(&p);
+    p.b = laid_out.data;
+    p.b_stride = width;
+    p.c = expected.data;
+    sonde_product_of(target)(&p);
+    for (int64_t i = 0; i < m * (n + 5); i++) {
+        const bool is_broken = i % (n + 5) == broken && k > 0;
+        assert_true(is_broken || same_bits(c.data[i], expected.data[i]));
+        assert_true(!is_broken || !isfinite(c.data[i]));
+        assert_int_equal(isnan(c.data[i]) && !is_broken, i % (n + 5) >= n);
+    }
+    guarded_free(&a);
+    guarded_free(&b);
+    guarded_free(&laid_out);
+    guarded_free(&c);
+    guarded_free(&expected);
+}
+
+static void test_dots_have_the_bits_of_a_product(void **state)
+{
+    static const int64_t rows[] = { 1, 2, 3, 4, 5, 8 };
+    static const int64_t columns[] = { 1, 3, 4, 7, 8, 9, 15, 16, 17, 40, 65 };
+    static const int64_t inner[] = { 1, 3, 4, 6, 16, 31, 64, 130 };
+    (void)state;
+    for (int t = SONDE_TARGET_BASE; t < SONDE_TARGET_COUNT; t++) {
+        assert_int_equal(!sonde_dots_of((enum sonde_target)t),
+                         !sonde_product_of((enum sonde_target)t));
+        for (int i = 0; i < 6 * 11 * 8 && sonde_dots_of((enum sonde_target)t); i++) {
+            const int64_t n = columns[i / 6 % 11];
+            check_dots((enum sonde_target)t, rows[i % 6], n, inner[i / 66], -1);
+            check_dots((enum sonde_target)t, rows[i % 6], n, inner[i / 66], n - 1);
+            check_dots((enum sonde_target)t, rows[i % 6], n, inner[i / 66], n / 2);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chain_and_bound),
         cmocka_unit_test(test_nan_stays_in_its_place),
         cmocka_unit_test(test_zeros_behind_change_nothing),
+        cmocka_unit_test(test_dots_have_the_bits_of_a_product),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
