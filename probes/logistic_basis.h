@@ -12,8 +12,10 @@
  * W = W0 + U L^-1, with L L^T = X^T diag(h) X / n + (l2 / n) I and h = sum_k p_k (1 - p_k) / K of
  * the answers p that W0 gives (for two classes p (1 - p)). That is the mean over the classes of the
  * mean loss' Hessian, so in U it is near to I however the features depend on each other, and
- * L-BFGS needs tens of iterations in place of hundreds. The minimum is the same: the loss and the
- * penalty are of W. X is every k-th row, with 6 D rows at least where there are so many.
+ * L-BFGS needs tens of iterations in place of hundreds; hundreds still where classes all but part
+ * and the penalty is weak, since the end's curvature is another then. The minimum is the same: the
+ * loss and the penalty are of W. X is every k-th row, with 6 D rows at least where there are so
+ * many.
  */
 struct sonde_logistic_basis {
     int64_t width;    /* D; 0 = there is no basis: W = W0 + U */
