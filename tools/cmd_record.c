@@ -53,7 +53,7 @@ static const struct sonde_cli_option options[] = {
     { "dry-run", 0, SONDE_CLI_FLAG, offsetof(struct record_options, dry_run), NULL,
       "print sites, rows and bytes; write nothing", NULL, 0, 0 },
     { "mem", 0, SONDE_CLI_BYTES, offsetof(struct record_options, mem), "BYTES",
-      "memory budget, the mapped weights apart (default 1G)", NULL, 1, INT64_MAX },
+      "memory budget, the weights apart (default 1G)", NULL, 1, INT64_MAX },
     SONDE_COMPUTE_OPTIONS(struct record_options, compute),
     SONDE_INPUT_OPTIONS(struct record_options, input),
     SONDE_EDIT_OPTIONS(struct record_options, edit),
