@@ -1,13 +1,17 @@
 #include "tools/scoring.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "core/tensor/vector.h"
 
 struct scorer {
     struct sonde_sink sink; /* first: the recorder hands it back */
     struct sonde_formal_walk walk;
     bool next_token;
     int64_t n_outputs;
+    float *row; /* [n_outputs] scratch, next token */
     struct sonde_score score;
 };
 
@@ -52,17 +56,18 @@ static enum sonde_status put_string(struct scorer *s, const struct sonde_sequenc
 
 static void put_text(struct scorer *s, const struct sonde_sequence *sequence, const float *logits)
 {
+    const struct sonde_vector_kernels *kernels = sonde_vector_kernels();
     bool all = true;
     for (int64_t t = 0; t + 1 < sequence->n_tokens; t++) {
         const float *row = logits + t * s->n_outputs;
         const struct sonde_token *next = &sequence->tokens[t + 1];
+        const float top = kernels->max(row, s->n_outputs);
         int64_t best = 0;
-        for (int64_t v = 1; v < s->n_outputs; v++)
-            best = row[v] > row[best] ? v : best;
-        double sum = 0.0;
-        for (int64_t v = 0; v < s->n_outputs; v++)
-            sum += exp((double)row[v] - (double)row[best]);
-        s->score.nats += log(sum) + (double)row[best] - (double)row[next->id];
+        while (best < s->n_outputs - 1 && row[best] != top)
+            best++;
+        kernels->exp(s->row, row, top, s->n_outputs);
+        s->score.nats +=
+            log(kernels->sum(s->row, s->n_outputs)) + (double)top - (double)row[next->id];
         s->score.bytes += next->begin >= 0 ? next->end - next->begin : 0;
         s->score.positions++;
         s->score.positions_right += best == next->id;
@@ -132,6 +137,11 @@ enum sonde_status sonde_scoring_run(const struct sonde_model *model,
     if (what->formal)
         sonde_formal_walk_start(&s.walk, what->formal);
     enum sonde_status status = check_outputs(&s, model, error);
+    if (status == SONDE_STATUS_OK && s.next_token) {
+        s.row = malloc((size_t)s.n_outputs * sizeof(*s.row));
+        if (!s.row)
+            status = sonde_error_memory(error, "a row of logits");
+    }
     struct sonde_edit_pass pass = { .edits = what->edits };
     struct sonde_hook hook = { 0 };
     if (what->edits)
@@ -150,5 +160,6 @@ enum sonde_status sonde_scoring_run(const struct sonde_model *model,
     if (status == SONDE_STATUS_OK)
         *out = s.score;
     sonde_formal_walk_finish(&s.walk);
+    free(s.row);
     return status;
 }
